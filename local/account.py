@@ -1,0 +1,155 @@
+"""The account: one folder with databases, objects, stages and task history, and the way a statement goes through it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlglot
+from snowflake.connector.errors import Error
+
+from local import grants, routines, statements, wire
+from local.answer import Answer
+from local.catalog import Catalog
+from local.duck import Duck
+from local.errors import failed
+from local.reader import Reader
+from local.s3 import S3
+from local.session import Locks, Session
+
+log = logging.getLogger("firn.account")
+SYSTEM_ROLES = ("ACCOUNTADMIN", "SYSADMIN", "SECURITYADMIN", "USERADMIN", "ORGADMIN", "PUBLIC")
+
+
+class Account:
+    """An emulated Snowflake account in a folder. `address` is where its own procedures connect back to."""
+
+    def __init__(self, folder: Path, s3: S3 | None = None, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.address = address
+        self.catalog = Catalog(folder / "account.sqlite3")
+        self.duck = Duck(folder / "databases")
+        self.s3 = s3
+        self.locks = Locks()
+        self.sessions: dict[str, Session] = {}
+        self.workers = routines.Workers(self)
+        self.views = 0
+        routines.register_functions(self)
+
+    def clock(self) -> dt.datetime:
+        return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+
+    # --- sessions
+
+    def session(self, database: str | None = None, schema: str | None = None, role: str = "ACCOUNTADMIN", **rights: Any) -> Session:
+        session = Session(self, self.duck.session(database, schema), role=role.upper(), **rights)
+        session.connection.account_session = session
+        self.sessions[session.token] = session
+        return session
+
+    def forget(self, session: Session) -> None:
+        self.sessions.pop(session.token, None)
+        session.close()
+
+    def role_exists(self, name: str) -> bool:
+        return name in SYSTEM_ROLES or self.catalog.get("role", name) is not None
+
+    # --- statements
+
+    def execute(self, session: Session, sql: str, params: Any = None, *, describe: bool = False) -> dict[str, Any]:
+        """Carry out one statement. Gives the `data` of the answer on the wire. Raises Snowflake's ProgrammingError."""
+        with session.busy:
+            reader = Reader(sql)
+            words = statements.head(reader)
+            if words[:1] == ("PUT",):
+                return self._put(session, reader)
+            handler = statements.handler_of(words)
+            if words[:1] in (("CREATE",), ("ALTER",), ("DROP",), ("GRANT",), ("REVOKE",)) and not describe:
+                session.commit()  # DDL commits what is open: docs.snowflake.com/en/sql-reference/transactions
+            if handler is not None:
+                return self._ours(session, handler, reader, words, params, describe)
+            statements.check_known(words, sql)
+            if "SYSTEM$" in sql.upper() or any(name in sql.upper() for name in statements.TABLE_FUNCTIONS):
+                sql = statements.expand_functions(self, session, sql)
+            return self._duck(session, sql, params, describe)
+
+    def answer(self, session: Session, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """The rows of a statement, for the account's own use (setup scripts, tasks)."""
+        with session.busy:
+            reader = Reader(sql)
+            words = statements.head(reader)
+            handler = statements.handler_of(words)
+            if handler is not None:
+                return self._call(handler, session, reader, words, params).rows
+            self.execute(session, sql, params)
+            return []
+
+    def _call(self, handler: Any, session: Session, reader: Reader, words: tuple[str, ...], params: Any) -> Answer:
+        if words[0] in ("CALL", "EXECUTE"):
+            return handler(self, session, reader, params)
+        return handler(self, session, reader)
+
+    def _ours(self, session: Session, handler: Any, reader: Reader, words: tuple[str, ...], params: Any, describe: bool) -> dict[str, Any]:
+        if describe and words[0] not in ("SHOW", "DESCRIBE", "LIST"):
+            columns = routines.described(self, session, reader) if words[0] == "CALL" else [("status", "text")]
+            answer = Answer(columns)
+        else:
+            answer = self._call(handler, session, reader, words, params)
+        return wire.rows_payload(answer.columns, answer.rows)
+
+    def _duck(self, session: Session, sql: str, params: Any, describe: bool) -> dict[str, Any]:
+        cursor = session.connection.cursor()
+        grants.check_statement(self, session, sql)
+        if describe:
+            return cursor.describe_only(sql)
+        for table in grants.written(sql):
+            if table.locks:
+                self.locks.take(session, session.resolve(table.parts))
+        try:
+            session.enter_statement()
+            cursor.execute(sql, binding_params=params, server=True)
+        finally:
+            if not session.in_transaction:
+                self.locks.release(session)
+        return cursor.payload()
+
+    def _put(self, session: Session, reader: Reader) -> dict[str, Any]:
+        from local import stages
+
+        return stages.put_data(self, session, reader)
+
+    def register(self, session: Session, answer: Answer) -> str:
+        """Make an answer's rows readable by a SELECT of this session; gives the name to select from."""
+        self.views += 1
+        name = f"firn_rows_{self.views}"
+        columns = {column: [row[i] for row in answer.rows] for i, (column, _) in enumerate(answer.columns)}
+        types = {"fixed": pa.int64(), "boolean": pa.bool_(), "timestamp_ltz": pa.timestamp("us", "UTC"), "timestamp_ntz": pa.timestamp("us")}
+        arrays = [pa.array(columns[c], types.get(kind, pa.string())) for c, kind in answer.columns]
+        session.connection._duck_conn.register(name, pa.table(arrays, names=[c.upper() for c, _ in answer.columns]))  # noqa: SLF001
+        return name
+
+    def close(self) -> None:
+        self.workers.close()
+        for session in list(self.sessions.values()):
+            try:
+                self.forget(session)
+            except Exception as e:  # closing goes on: the other sessions must be let go too
+                log.warning("closing a session: %s", e)
+        self.duck.close()
+        self.catalog.close()
+
+
+def as_snowflake_error(error: Exception) -> Error:
+    """Every exception becomes an error with Snowflake's code: the client must never see an HTTP 500, on which it retries for minutes."""
+    if isinstance(error, Error):
+        return error
+    if isinstance(error, sqlglot.errors.SqlglotError):
+        from local.errors import syntax
+
+        return syntax(str(error).split("\n")[0])
+    log.exception("internal error")
+    return failed(f"SQL execution internal error:\nProcessing aborted by {type(error).__name__}: {error}")

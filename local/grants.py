@@ -1,0 +1,308 @@
+"""Roles, grants, and who may touch which table.
+
+Enough to show that a reader reaches gold and nothing else, and that an application sees its own database and what
+was granted to it. System roles (ACCOUNTADMIN, …) may do everything outside applications; inside an application they hold
+what its application roles grant, as on Snowflake, where the installing role owns the application and gets its application roles.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+
+from local.answer import Answer, status, table
+from local.errors import denied, exists, missing
+from local.reader import Reader
+
+if TYPE_CHECKING:
+    from local.account import Account
+    from local.session import Session
+
+
+@dataclass(frozen=True)
+class Use:
+    """One table a statement touches. `locks` is true for what waits for other writers (UPDATE, DELETE, MERGE, TRUNCATE)."""
+
+    parts: tuple[str, ...]
+    privilege: str
+
+    @property
+    def locks(self) -> bool:
+        return self.privilege in ("UPDATE", "DELETE", "TRUNCATE")
+
+
+# --- what a statement touches
+
+
+@functools.lru_cache(maxsize=2000)
+def uses(sql: str) -> tuple[Use, ...]:
+    """Tables and views read and written, by privilege; names as written (upper-cased unless quoted)."""
+    try:
+        tree = sqlglot.parse_one(sql, read="snowflake")
+    except sqlglot.errors.SqlglotError:
+        return ()  # the cursor will give the syntax error
+    ctes = {cte.alias_or_name.upper() for cte in tree.find_all(exp.CTE)}
+    found: list[Use] = []
+    target = written_table(tree)
+    if target is not None:
+        found += [Use(parts_of(target), privilege) for privilege in privileges_of(tree)]
+    for node in tree.find_all(exp.Table):
+        parts = parts_of(node)
+        if node is target or not parts or (len(parts) == 1 and parts[0].upper() in ctes):
+            continue
+        if not isinstance(tree, (exp.Use, exp.Show, exp.Create, exp.Drop, exp.Alter)) or node.find_ancestor(exp.Select):
+            found.append(Use(parts, "SELECT"))
+    return tuple(found)
+
+
+def written(sql: str) -> tuple[Use, ...]:
+    return tuple(use for use in uses(sql) if use.privilege != "SELECT")
+
+
+def written_table(tree: exp.Expression) -> exp.Table | None:
+    if isinstance(tree, exp.TruncateTable):
+        return tree.expressions[0] if tree.expressions else None
+    if isinstance(tree, (exp.Insert, exp.Update, exp.Delete, exp.Merge)):
+        target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+        return target if isinstance(target, exp.Table) else None
+    return None
+
+
+def privileges_of(tree: exp.Expression) -> tuple[str, ...]:
+    return {
+        exp.TruncateTable: ("TRUNCATE",),
+        exp.Insert: ("INSERT",),
+        exp.Update: ("UPDATE",),
+        exp.Delete: ("DELETE",),
+        exp.Merge: ("INSERT", "UPDATE"),
+    }[type(tree)]
+
+
+def parts_of(node: exp.Table) -> tuple[str, ...]:
+    return tuple(
+        part.this if part.quoted else part.this.upper() for part in node.parts if isinstance(part, exp.Identifier)
+    )
+
+
+# --- who may
+
+
+def check_statement(account: Account, session: Session, sql: str) -> None:
+    """Refuse, in Snowflake's words, a table that the session's role or application may not touch."""
+    for use in uses(sql):
+        if "INFORMATION_SCHEMA" in use.parts or use.parts[:2] == ("TEMP", "MAIN"):
+            continue  # the account's own answers, made for this session
+        if len(use.parts) == 1 and not session.schema:
+            continue  # DuckDB says what is missing
+        check(account, session, use.privilege, session.resolve(use.parts))
+
+
+def check(account: Account, session: Session, privilege: str, name: tuple[str, str, str], kind: str = "Object") -> None:
+    if not may(account, session, privilege, name):
+        raise missing(kind, ".".join(name))
+
+
+def may(account: Account, session: Session, privilege: str, name: tuple[str, str, str]) -> bool:
+    database = name[0]
+    if session.app == database or database in ("TEMP", "SYSTEM"):
+        return True
+    if session.app:
+        return granted(account, ("APPLICATION", session.app), privilege, name)
+    in_app = account.catalog.get("application", database) is not None
+    if session.role in SYSTEM and not in_app:
+        return True
+    return any(granted(account, who, privilege, name) for who in held_roles(account, session.role, database if in_app else None))
+
+
+SYSTEM = ("ACCOUNTADMIN", "SYSADMIN", "SECURITYADMIN", "ORGADMIN")
+
+
+def held_roles(account: Account, role: str, app: str | None) -> list[tuple[str, str]]:
+    """The role and every role and application role granted to it, directly or through others."""
+    held, todo = [], [("ROLE", role)]
+    if role in SYSTEM and app:
+        todo += [("APPLICATION ROLE", f"{app}.{r.name}") for r in account.catalog.find("application role", database=app)]
+    grants = [g.properties for g in account.catalog.find("role grant")]
+    while todo:
+        who = todo.pop()
+        if who not in held:
+            held.append(who)
+            todo += [(g["kind"], g["role"]) for g in grants if (g["to_kind"], g["to"]) == who]
+    return held
+
+
+def granted(account: Account, who: tuple[str, str], privilege: str, name: tuple[str, str, str]) -> bool:
+    database, schema, _ = name
+    for grant in account.catalog.find("grant"):
+        if (grant["to_kind"], grant["to"]) != who:
+            continue
+        if not ({privilege, "ALL", "OWNERSHIP"} & set(grant["privileges"])):
+            continue
+        on = tuple(grant["on"])
+        if on == name or (grant["every"] and (on == (database, schema) or on == (database,))):
+            return True
+    return False
+
+
+# --- statements
+
+
+def create_role(account: Account, session: Session, reader: Reader) -> Answer:
+    reader.expect("CREATE")
+    replace = reader.words("OR", "REPLACE")
+    reader.expect("ROLE")
+    lenient = reader.words("IF", "NOT", "EXISTS")
+    (name,) = reader.name()
+    if account.role_exists(name) and not replace:
+        if lenient:
+            return status(f"{name} already exists, statement succeeded.")
+        raise exists(name)
+    account.catalog.put("role", name)
+    return status(f"Role {name} successfully created.")
+
+
+def drop_role(account: Account, session: Session, reader: Reader) -> Answer:
+    reader.expect("DROP", "ROLE")
+    lenient = reader.words("IF", "EXISTS")
+    (name,) = reader.name()
+    if not account.catalog.drop("role", name) and not lenient:
+        raise missing("Role", name)
+    return status(f"{name} successfully dropped.")
+
+
+def show_roles(account: Account, session: Session, reader: Reader) -> Answer:
+    return table("created_on name comment", [(r.created_at, r.name, r.get("comment", "")) for r in account.catalog.find("role")])
+
+
+def create_application_role(account: Account, session: Session, reader: Reader) -> Answer:
+    reader.expect("CREATE")
+    reader.words("OR", "REPLACE")
+    reader.expect("APPLICATION", "ROLE")
+    lenient = reader.words("IF", "NOT", "EXISTS")
+    parts = reader.name()
+    app = parts[0] if len(parts) == 2 else session.app
+    if not app:
+        raise denied("Application roles are created by an application's setup script.")
+    if account.catalog.get("application role", parts[-1], database=app) and not lenient:
+        raise exists(parts[-1])
+    account.catalog.put("application role", parts[-1], database=app)
+    return status(f"Application role {parts[-1]} successfully created.")
+
+
+def grant(account: Account, session: Session, reader: Reader) -> Answer:
+    return give_or_take(account, session, reader, give=not reader.starts("REVOKE"))
+
+
+def give_or_take(account: Account, session: Session, reader: Reader, *, give: bool) -> Answer:
+    reader.expect("GRANT" if give else "REVOKE")
+    for kind in ("APPLICATION ROLE", "ROLE"):
+        if reader.words(*kind.split()):
+            return role_to_role(account, session, reader, kind, give)
+    reader.words("GRANT", "OPTION", "FOR")
+    privileges = privilege_list(reader)
+    on, every = securable(account, session, reader)
+    reader.words("TO") or reader.words("FROM")
+    to_kind, to = grantee(account, session, reader)
+    key = f"{to_kind} {to} {'.'.join(on)} {every}"
+    before = account.catalog.get("grant", key)
+    held = set(before["privileges"]) if before else set()
+    held = held | privileges if give else held - privileges
+    account.catalog.put("grant", key, privileges=sorted(held), on=list(on), every=every, to_kind=to_kind, to=to)
+    return status("Statement executed successfully.")
+
+
+def privilege_list(reader: Reader) -> set[str]:
+    words: list[list[str]] = [[]]
+    while not reader.starts("ON"):
+        word = reader.token().text.upper()
+        if word == ",":
+            words.append([])
+        elif word != "PRIVILEGES":
+            words[-1].append(word)
+    return {" ".join(w) for w in words}
+
+
+KINDS = ("TABLE", "VIEW", "SCHEMA", "DATABASE", "PROCEDURE", "FUNCTION", "STREAM", "STAGE", "PIPE", "INTEGRATION", "WAREHOUSE", "TASK", "STREAMLIT", "ACCOUNT", "FILE FORMAT", "RESOURCE MONITOR", "SEQUENCE")  # fmt: skip
+
+
+def securable(account: Account, session: Session, reader: Reader) -> tuple[tuple[str, ...], bool]:
+    """(full name, whether it stands for every object inside): ON ALL TABLES IN SCHEMA x.y → (('X', 'Y'), True)."""
+    reader.expect("ON")
+    if reader.words("ACCOUNT"):
+        return ("ACCOUNT",), False
+    if reader.words("ALL") or reader.words("FUTURE"):
+        reader.token()
+        reader.expect("IN")
+        if reader.words("DATABASE"):
+            return reader.name(), True
+        reader.expect("SCHEMA")
+        return session.resolve_schema(reader.name()), True
+    for kind in KINDS:
+        if reader.words(*kind.split()):
+            break
+    parts = reader.name()
+    if reader.starts("("):
+        reader.parenthesised()
+    if kind in ("DATABASE", "WAREHOUSE", "INTEGRATION", "RESOURCE MONITOR"):
+        return parts, False
+    if kind == "SCHEMA":
+        return session.resolve_schema(parts), False
+    return session.resolve(parts), False
+
+
+def grantee(account: Account, session: Session, reader: Reader) -> tuple[str, str]:
+    for kind in ("APPLICATION ROLE", "APPLICATION", "ROLE", "DATABASE ROLE", "USER"):
+        if reader.words(*kind.split()):
+            parts = reader.name()
+            if kind == "APPLICATION ROLE":
+                return kind, ".".join(parts if len(parts) == 2 else (session.app or "", *parts))
+            name = parts[-1]
+            known = {"APPLICATION": account.catalog.get("application", name) is not None, "ROLE": account.role_exists(name)}
+            if not known.get(kind, True):
+                raise missing(kind, name)
+            return kind, name
+    return "ROLE", reader.name()[-1]
+
+
+def role_to_role(account: Account, session: Session, reader: Reader, kind: str, give: bool) -> Answer:
+    parts = reader.name()
+    role = ".".join(parts)
+    known = (
+        account.catalog.get("application role", parts[-1], database=parts[0]) is not None
+        if kind == "APPLICATION ROLE"
+        else account.role_exists(role)
+    )
+    if not known:
+        raise missing(kind, role)
+    reader.words("TO") or reader.words("FROM")
+    to_kind, to = grantee(account, session, reader)
+    key = f"{kind} {role} {to_kind} {to}"
+    if give:
+        account.catalog.put("role grant", key, kind=kind, role=role, to_kind=to_kind, to=to)
+    else:
+        account.catalog.drop("role grant", key)
+    return status("Statement executed successfully.")
+
+
+def show_grants(account: Account, session: Session, reader: Reader) -> Answer:
+    rows = [
+        (privilege, ".".join(g["on"]), g["every"], g["to_kind"], g["to"])
+        for g in account.catalog.find("grant")
+        for privilege in g["privileges"]
+    ]
+    return table("privilege name is_every:boolean granted_to grantee_name", rows)
+
+
+STATEMENTS = {
+    ("CREATE", "ROLE"): create_role,
+    ("DROP", "ROLE"): drop_role,
+    ("SHOW", "ROLES"): show_roles,
+    ("CREATE", "APPLICATION", "ROLE"): create_application_role,
+    ("GRANT",): grant,
+    ("REVOKE",): grant,
+    ("SHOW", "GRANTS"): show_grants,
+}

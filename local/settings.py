@@ -1,0 +1,122 @@
+"""Session and account settings: USE, parameters, warehouses, and the functions that clients ask for in passing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from local.answer import Answer, status, table
+from local.errors import missing, refused
+from local.reader import Reader
+
+if TYPE_CHECKING:
+    from local.account import Account
+    from local.session import Session
+
+
+def begin(account: Account, session: Session, reader: Reader) -> Answer:
+    session.begin()
+    return status("Statement executed successfully.")
+
+
+def commit(account: Account, session: Session, reader: Reader) -> Answer:
+    session.commit()
+    return status("Statement executed successfully.")
+
+
+def rollback(account: Account, session: Session, reader: Reader) -> Answer:
+    session.rollback()
+    return status("Statement executed successfully.")
+
+
+def use_role(account: Account, session: Session, reader: Reader) -> Answer:
+    reader.expect("USE", "ROLE")
+    (name,) = reader.name()
+    if not account.role_exists(name):
+        raise missing("Role", name)
+    session.role = name
+    return status("Statement executed successfully.")
+
+
+def use_secondary_roles(account: Account, session: Session, reader: Reader) -> Answer:
+    return status("Statement executed successfully.")
+
+
+def use_warehouse(account: Account, session: Session, reader: Reader) -> Answer:
+    reader.expect("USE", "WAREHOUSE")
+    (session.warehouse,) = reader.name()
+    return status("Statement executed successfully.")
+
+
+def alter_session(account: Account, session: Session, reader: Reader) -> Answer:
+    """Kept: LOCK_TIMEOUT and what clients set for themselves (QUERY_TAG, TIMEZONE = UTC, result formats). Others are refused."""
+    if session.app:
+        raise refused("Unsupported statement type 'ALTER_SESSION' in an owner's-rights procedure or setup script.")
+    reader.expect("ALTER", "SESSION")
+    if reader.words("UNSET"):
+        return status("Statement executed successfully.")
+    reader.expect("SET")
+    for key, value in reader.options().items():
+        if key == "LOCK_TIMEOUT":
+            session.lock_timeout = float(value)
+        elif key == "TIMEZONE" and str(value).upper() not in ("UTC", "ETC/UTC"):
+            raise refused("The local account has one time zone: UTC.")
+        elif key == "AUTOCOMMIT" and value is False:
+            raise refused("The local account does not know AUTOCOMMIT = FALSE; write BEGIN and COMMIT.")
+    return status("Statement executed successfully.")
+
+
+def show_warehouses(account: Account, session: Session, reader: Reader) -> Answer:
+    return table("name state type size", [("COMPUTE_WH", "STARTED", "STANDARD", "X-Small")])
+
+
+def recorded(kind: str) -> Any:
+    """CREATE statements that the local account remembers and shows, and that have no effect here (docs/local-account.md)."""
+
+    def create(account: Account, session: Session, reader: Reader) -> Answer:
+        reader.expect("CREATE")
+        reader.words("OR", "REPLACE")
+        reader.expect(*kind.split())
+        reader.words("IF", "NOT", "EXISTS")
+        (name,) = reader.name()
+        account.catalog.put(kind.lower(), name, said=reader.rest())
+        return status(f"{kind.capitalize()} {name} successfully created.")
+
+    return create
+
+
+def drop(kind: str) -> Any:
+    def drop_it(account: Account, session: Session, reader: Reader) -> Answer:
+        reader.expect("DROP")
+        reader.expect(*kind.split())
+        lenient = reader.words("IF", "EXISTS")
+        (name,) = reader.name()
+        if not account.catalog.drop(kind.lower(), name) and not lenient:
+            raise missing(kind, name)
+        return status(f"{name} successfully dropped.")
+
+    return drop_it
+
+
+STATEMENTS = {
+    ("BEGIN",): begin,
+    ("COMMIT",): commit,
+    ("ROLLBACK",): rollback,
+    ("USE", "ROLE"): use_role,
+    ("USE", "SECONDARY"): use_secondary_roles,
+    ("USE", "WAREHOUSE"): use_warehouse,
+    ("ALTER", "SESSION"): alter_session,
+    ("SHOW", "WAREHOUSES"): show_warehouses,
+    ("CREATE", "WAREHOUSE"): recorded("WAREHOUSE"),
+    ("DROP", "WAREHOUSE"): drop("WAREHOUSE"),
+    ("CREATE", "RESOURCE", "MONITOR"): recorded("RESOURCE MONITOR"),
+    ("DROP", "RESOURCE", "MONITOR"): drop("RESOURCE MONITOR"),
+}
+
+FUNCTIONS = {
+    "SYSTEM$GET_SNOWSIGHT_HOST": lambda account, session: "http://localhost",
+    "SYSTEM$RETURN_CURRENT_ORG_NAME": lambda account, session: "LOCAL",
+    "SYSTEM$BOOTSTRAP_DATA_REQUEST": lambda account, session, *what: json.dumps({"clientParamsInfo": []}),
+    "SYSTEM$CANCEL_ALL_QUERIES": lambda account, session, *session_id: "0",
+    "SYSTEM$BEHAVIOR_CHANGE_BUNDLE_STATUS": lambda account, session, *bundle: "DISABLED",
+}

@@ -1,0 +1,90 @@
+"""The Python sandbox of an application version: runs procedure handlers in a process of its own.
+
+Started as `python -I -S worker.py`: nothing of the repository is on the path, only the standard library, the installed packages
+(without their .pth files, so an editable install is not visible either) and the one folder with the files that the procedure imports
+from the application's stage. A handler that needs a file that was not deployed fails here as it fails on Snowflake.
+
+Protocol: one JSON object a line. In: {"id", "module", "function", "arguments", "login"}; out: {"id", "value"} or {"id", "error", "traceback"}.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import importlib
+import json
+import os
+import sys
+import threading
+import traceback
+
+
+def main() -> None:
+    imports, packages = sys.argv[1], sys.argv[2]
+    sys.path = [imports, *(p for p in sys.path if os.path.dirname(os.path.abspath(__file__)) != os.path.abspath(p)), packages]
+    sys._xoptions["snowflake_import_directory"] = imports + os.sep  # where Snowflake says the imported files are
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a handler prints must not mix with the answers
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    from snowflake.snowpark import Session
+
+    idle: list = []
+    guard = threading.Lock()
+
+    def take_session(login: dict) -> object:
+        with guard:
+            for i, (key, session) in enumerate(idle):
+                if key == (login["database"], login["schema"]):
+                    return idle.pop(i)[1]
+        return Session.builder.configs({**login, "session_parameters": {"QUERY_TAG": ""}}).create()
+
+    def run(call: dict) -> None:
+        login = call["login"]
+        try:
+            session = take_session(login)
+            session.sql(f"CALL SYSTEM$ENTER_CALL('{call['id']}')").collect()
+            try:
+                handler = getattr(importlib.import_module(call["module"]), call["function"])
+                value = handler(session, *(decode(a) for a in call["arguments"]))
+                answer = {"id": call["id"], "value": encode(value)}
+            finally:
+                try:
+                    session.sql(f"CALL SYSTEM$LEAVE_CALL('{call['id']}')").collect()
+                    with guard:
+                        idle.append(((login["database"], login["schema"]), session))
+                except Exception:
+                    session.close()
+        except BaseException as e:
+            answer = {"id": call["id"], "error": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}
+        with guard:
+            answers.write(json.dumps(answer) + "\n")
+
+    for line in sys.stdin:
+        threading.Thread(target=run, args=(json.loads(line),), daemon=True).start()
+    os._exit(0)  # the account closed the pipe or died
+
+
+def decode(argument: dict) -> object:
+    kind, value = argument["type"], argument["value"]
+    if value is None or kind in ("str", "json"):
+        return json.loads(value) if kind == "json" and value is not None else value
+    return {
+        "int": int,
+        "bool": bool,
+        "float": float,
+        "decimal": decimal.Decimal,
+        "datetime": datetime.datetime.fromisoformat,
+        "date": datetime.date.fromisoformat,
+        "bytes": base64.b64decode,
+    }[kind](value)
+
+
+def encode(value: object) -> object:
+    return json.loads(json.dumps(value, default=str))
+
+
+if __name__ == "__main__":
+    main()

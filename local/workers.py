@@ -1,0 +1,155 @@
+"""The processes that run procedure handlers: one per application version and set of imported files, started when first needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import secrets
+import shutil
+import subprocess
+import sys
+import sysconfig
+import threading
+import uuid
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local.catalog import Thing
+from local.errors import failed
+
+if TYPE_CHECKING:
+    from local.account import Account
+    from local.session import Session
+
+log = logging.getLogger("firn.worker")
+
+
+class Worker:
+    """One sandbox process and the calls that are under way in it."""
+
+    def __init__(self, imports: Path) -> None:
+        self.calls: dict[str, Future[Any]] = {}
+        self.guard = threading.Lock()
+        script = Path(__file__).with_name("worker.py")
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script), str(imports), sysconfig.get_paths()["purelib"]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"HOME": str(imports), "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC"},
+            cwd=imports,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def send(self, call: dict[str, Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self.guard:
+            self.calls[call["id"]] = future
+            assert self.process.stdin is not None
+            self.process.stdin.write(json.dumps(call) + "\n")
+            self.process.stdin.flush()
+        return future
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            with self.guard:
+                future = self.calls.pop(answer["id"], None)
+            if future is not None:
+                future.set_result(answer)
+        with self.guard:
+            for future in self.calls.values():
+                future.set_result({"error": "the Python process of the procedure ended", "traceback": ""})
+            self.calls.clear()
+
+
+class Workers:
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.password = secrets.token_urlsafe(24)
+        self.guard = threading.Lock()
+        self.running: dict[Path, Worker] = {}
+        self.callers: dict[str, Session] = {}
+
+    def rights_of(self, user: str | None, password: str | None) -> dict[str, Any]:
+        """A worker logs in with the rights of the application whose code it runs; nobody else can."""
+        if user and user.startswith("FIRN_WORKER ") and password and secrets.compare_digest(password, self.password):
+            return {"app": user.removeprefix("FIRN_WORKER ") or None}
+        return {}
+
+    def call(self, session: Session, procedure: Thing, arguments: list[dict[str, Any]]) -> Any:
+        module, function = procedure["handler"].rsplit(".", 1)
+        call_id = uuid.uuid4().hex
+        app = procedure.database if self.account.catalog.get("application", procedure.database) else None
+        worker = self.worker_for(procedure)
+        self.callers[call_id] = session
+        try:
+            answer = worker.send(
+                {
+                    "id": call_id,
+                    "module": module,
+                    "function": function,
+                    "arguments": arguments,
+                    "login": self.login(app, procedure.database, procedure.schema),
+                }
+            ).result()
+        finally:
+            self.callers.pop(call_id, None)
+        if "error" in answer:
+            log.error("%s: %s", procedure.full_name, answer["traceback"])
+            raise failed(f"Python Interpreter Error:\n{answer['traceback'] or answer['error']} in function {procedure.name.rsplit('/', 1)[0]} with handler {procedure['handler']}")
+        return answer["value"]
+
+    def enter(self, session: Session, call_id: str) -> None:
+        """The procedure's session takes over the task run of whoever called it."""
+        session.task = self.callers[call_id].task if call_id in self.callers else None
+
+    def login(self, app: str | None, database: str, schema: str) -> dict[str, Any]:
+        host, port = self.account.address
+        return {
+            "account": "local", "host": host, "port": port, "protocol": "http",
+            "user": f"FIRN_WORKER {app or ''}", "password": self.password,
+            "database": database, "schema": schema,
+            "login_timeout": 20, "network_timeout": 600, "client_telemetry_enabled": False,
+        }  # fmt: skip
+
+    def worker_for(self, procedure: Thing) -> Worker:
+        folder = imports_folder(self.account, procedure)
+        with self.guard:
+            worker = self.running.get(folder)
+            if worker is None or not worker.alive:
+                worker = self.running[folder] = Worker(folder)
+            return worker
+
+    def close(self) -> None:
+        for worker in self.running.values():
+            worker.process.kill()
+        for worker in self.running.values():
+            worker.process.wait(timeout=10)
+
+
+def imports_folder(account: Account, routine: Thing) -> Path:
+    """A folder with the files this routine imports and no others, as Snowflake lays them out: flat."""
+    root = account.folder / "applications" / routine.database / str(routine["version"])
+    body = routine.get("body") or ""
+    key = hashlib.sha256(json.dumps([str(root), routine["imports"], body]).encode()).hexdigest()[:16]
+    folder = account.folder / "sandboxes" / key
+    if not folder.exists():
+        making = folder.with_suffix(f".{uuid.uuid4().hex[:8]}")
+        making.mkdir(parents=True)
+        for path in routine["imports"]:
+            source = root / str(path).lstrip("/")
+            if not source.is_file():
+                raise failed(f"{routine.full_name}: import '{path}' is gone from the application's stage")
+            shutil.copyfile(source, making / source.name)
+        if body:
+            (making / "_inline.py").write_text(body)
+        making.rename(folder)
+    return folder
