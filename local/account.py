@@ -11,7 +11,7 @@ import pyarrow as pa
 import sqlglot
 from snowflake.connector.errors import Error
 
-from local import grants, routines, statements, wire
+from local import functions_python, grants, routines, statements, wire
 from local.answer import Answer
 from local.catalog import Catalog
 from local.duck import Duck
@@ -38,6 +38,7 @@ class Account:
         self.sessions: dict[str, Session] = {}
         self.workers = routines.Workers(self)
         self.views = 0
+        self.duck.resolve_function = self._function_name  # type: ignore[attr-defined]
         routines.register_functions(self)
 
     def clock(self) -> dt.datetime:
@@ -47,7 +48,7 @@ class Account:
 
     def session(self, database: str | None = None, schema: str | None = None, role: str = "ACCOUNTADMIN", **rights: Any) -> Session:
         session = Session(self, self.duck.session(database, schema), role=role.upper(), **rights)
-        session.connection.account_session = session
+        session.connection.account_session, session.connection.app = session, session.app
         self.sessions[session.token] = session
         return session
 
@@ -58,7 +59,19 @@ class Account:
     def role_exists(self, name: str) -> bool:
         return name in SYSTEM_ROLES or self.catalog.get("role", name) is not None
 
+    def _function_name(self, connection: Any, parts: tuple[str, ...]) -> str | None:
+        return functions_python.resolve_function(self, connection.app, connection.database, connection.schema, parts)
+
     # --- statements
+
+    def execute_batch(self, session: Session, sql: str, rows: list[Any]) -> dict[str, Any]:
+        """One INSERT for many rows of parameters (the connector's executemany); other statements row by row."""
+        with session.busy:
+            grants.check_statement(self, session, sql)
+            session.enter_statement()
+            cursor = session.connection.cursor()
+            cursor.execute_batch(sql, rows)
+            return {**cursor.payload(), "rowset": [[str(cursor.rowcount or 0)]]}
 
     def execute(self, session: Session, sql: str, params: Any = None, *, describe: bool = False) -> dict[str, Any]:
         """Carry out one statement. Gives the `data` of the answer on the wire. Raises Snowflake's ProgrammingError."""

@@ -124,8 +124,9 @@ def run(account: Account, session: Session, body: dict[str, Any]) -> dict[str, A
     describe = bool(body.get("describeOnly"))
     if batch is None:
         return account.execute(session, body["sqlText"], params, describe=describe)
-    replies = [account.execute(session, body["sqlText"], row, describe=describe) for row in batch]
-    return replies[-1]
+    if describe:
+        return account.execute(session, body["sqlText"], list(batch[0]), describe=True)
+    return account.execute_batch(session, body["sqlText"], batch)
 
 
 async def query(request: Request) -> JSONResponse:

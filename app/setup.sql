@@ -1,0 +1,11 @@
+-- Runs at install, at every upgrade and again after a failure: everything below may run twice.
+EXECUTE IMMEDIATE FROM './sql/roles.sql';
+EXECUTE IMMEDIATE FROM './sql/schemas.sql';
+EXECUTE IMMEDIATE FROM './sql/control.sql';
+EXECUTE IMMEDIATE FROM './sql/is_email.sql';
+EXECUTE IMMEDIATE FROM './sql/run_pipeline.sql';
+EXECUTE IMMEDIATE FROM './sql/run_step.sql';
+EXECUTE IMMEDIATE FROM './sql/bind_bronze.sql';
+EXECUTE IMMEDIATE FROM './sql/apply_packaged.sql';
+EXECUTE IMMEDIATE FROM './sql/apply_spec.sql';
+EXECUTE IMMEDIATE FROM './sql/pipelines.sql';

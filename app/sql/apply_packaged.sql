@@ -1,0 +1,30 @@
+CREATE OR REPLACE PROCEDURE config.apply_packaged(pipeline VARCHAR)
+RETURNS VARIANT
+LANGUAGE PYTHON
+RUNTIME_VERSION = '3.11'
+PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
+IMPORTS = (
+    '/procedures/pipeline.py',
+    '/procedures/applying.py',
+    '/procedures/ddl.py',
+    '/procedures/cleaning.py',
+    '/procedures/expressions.py',
+    '/procedures/facts.py',
+    '/procedures/history.py',
+    '/procedures/measures.py',
+    '/procedures/names.py',
+    '/procedures/runlog.py',
+    '/procedures/spec_file.py',
+    '/procedures/specs.py',
+    '/procedures/steps.py',
+    '/procedures/taskgraph.py',
+    '/procedures/upkeep.py',
+    '/procedures/watermark.py',
+    '/procedures/writing.py',
+    '/pipelines/retail.yml',
+    '/pipelines/online_retail.yml'
+)
+HANDLER = 'pipeline.apply_packaged'
+COMMENT = 'Applies a pipeline file that ships with the app: tables, control rows, tasks'
+EXECUTE AS OWNER;
+GRANT USAGE ON PROCEDURE config.apply_packaged(VARCHAR) TO APPLICATION ROLE app_admin;

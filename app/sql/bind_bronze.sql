@@ -1,0 +1,28 @@
+CREATE OR REPLACE PROCEDURE config.bind_bronze(database_name VARCHAR, schema_name VARCHAR)
+RETURNS VARCHAR
+LANGUAGE PYTHON
+RUNTIME_VERSION = '3.11'
+PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
+IMPORTS = (
+    '/procedures/pipeline.py',
+    '/procedures/applying.py',
+    '/procedures/ddl.py',
+    '/procedures/cleaning.py',
+    '/procedures/expressions.py',
+    '/procedures/facts.py',
+    '/procedures/history.py',
+    '/procedures/measures.py',
+    '/procedures/names.py',
+    '/procedures/runlog.py',
+    '/procedures/spec_file.py',
+    '/procedures/specs.py',
+    '/procedures/steps.py',
+    '/procedures/taskgraph.py',
+    '/procedures/upkeep.py',
+    '/procedures/watermark.py',
+    '/procedures/writing.py'
+)
+HANDLER = 'pipeline.bind_bronze'
+COMMENT = 'Says where the landing tables are'
+EXECUTE AS OWNER;
+GRANT USAGE ON PROCEDURE config.bind_bronze(VARCHAR, VARCHAR) TO APPLICATION ROLE app_admin;

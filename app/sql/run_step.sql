@@ -1,0 +1,28 @@
+CREATE OR REPLACE PROCEDURE core.run_step(pipeline VARCHAR, step VARCHAR, target VARCHAR)
+RETURNS VARIANT
+LANGUAGE PYTHON
+RUNTIME_VERSION = '3.11'
+PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
+IMPORTS = (
+    '/procedures/pipeline.py',
+    '/procedures/applying.py',
+    '/procedures/ddl.py',
+    '/procedures/cleaning.py',
+    '/procedures/expressions.py',
+    '/procedures/facts.py',
+    '/procedures/history.py',
+    '/procedures/measures.py',
+    '/procedures/names.py',
+    '/procedures/runlog.py',
+    '/procedures/spec_file.py',
+    '/procedures/specs.py',
+    '/procedures/steps.py',
+    '/procedures/taskgraph.py',
+    '/procedures/upkeep.py',
+    '/procedures/watermark.py',
+    '/procedures/writing.py'
+)
+HANDLER = 'pipeline.run_step'
+COMMENT = 'Runs one step of a pipeline: begin, load, dimension, fact, measure, sweep or finish'
+EXECUTE AS OWNER;
+GRANT USAGE ON PROCEDURE core.run_step(VARCHAR, VARCHAR, VARCHAR) TO APPLICATION ROLE app_admin;

@@ -1,0 +1,396 @@
+"""Runs Snowflake SQL on DuckDB: one cursor that reads, translates, runs, and answers with Snowflake's columns and errors.
+
+Queries and DML are translated once per text (`Duck.plans`); DDL and SHOW each time. What fakesnow does well (SHOW, session
+variables) goes to fakesnow's cursor; everything that either of us does not know is an error, never a silent success.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import sqlglot
+from fakesnow.cursor import FakeSnowflakeCursor
+from fakesnow.statement_type import DML_TYPE_IDS, statement_type_id
+from snowflake.connector.errors import ProgrammingError
+from sqlglot import Expr as Expression
+from sqlglot import exp
+
+from local import dialect_alter, dialect_ddl, dialect_dml, dialect_show, wire
+from local.dialect_errors import aborted, aborts_transaction, error, is_conflict, locked, translated, unsupported
+from local.dialect_functions import translate
+from local.dialect_names import dotted, full_name, identifier_tables, qualify, quoted, upper_case
+from local.dialect_tables import generators, name_columns, sequences, table_functions, values_columns
+from local.dialect_text import readable
+
+if TYPE_CHECKING:
+    from local.duck import Connection
+
+__all__ = ["Cursor", "parse", "quoted"]
+
+warnings.filterwarnings("ignore", message="Arrow output on a DB-API result", category=UserWarning)
+
+QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
+STATUS = ("status",)
+PLAN_LIMIT = 2_000
+LOCK_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A statement ready for DuckDB. `counts` names the columns of a DML's answer."""
+
+    sql: str
+    type_id: int
+    counts: tuple[str, ...] = ()
+    merge: bool = False
+    temporary: bool = False
+
+
+def parse(sql: str) -> Expression:
+    """One statement as a tree. Raises sqlglot's errors."""
+    tree = sqlglot.parse_one(readable(sql), read="snowflake")
+    if isinstance(tree, exp.Command) and not str(tree.this).upper() in ("SHOW", "UNSET"):
+        raise unsupported(sql)
+    return tree
+
+
+class Cursor(FakeSnowflakeCursor):
+    """As the driver's cursor; `payload()` gives what goes over the wire."""
+
+    _conn: Connection
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.columns: wire.RowType = []
+        self.type_id = 0
+
+    # --- hooks
+
+    def resolve_function(self, parts: tuple[str, ...]) -> str | None:
+        """DuckDB's name for a user-defined function, by its name as written, folded; None if there is none."""
+        hook = getattr(self._conn.duck, "resolve_function", None)
+        return hook(self._conn, parts) if hook else None
+
+    # --- running
+
+    def execute(self, command: str, params: Sequence[Any] | dict[Any, Any] | None = None, *args: Any, **kwargs: Any) -> Cursor:
+        params = kwargs.get("binding_params") or params
+        self._arrow_table = self._arrow_table_fetch_index = self._rowcount = None
+        self._sfqid, self._sqlstate = str(uuid.uuid4()), None
+        try:
+            self._run(command, params)
+        except Exception as e:
+            raised = translated(e, command)
+            self._sqlstate = raised.sqlstate
+            self._note_abort(e, raised)
+            raise raised from (None if isinstance(e, ProgrammingError) else e)
+        self._conn.remember(self._sfqid, self._arrow_table)
+        return self
+
+    def execute_batch(self, command: str, rows: Sequence[Sequence[Any]]) -> Cursor:
+        """One INSERT for many rows of parameters: the rows become a table, and the placeholders its columns."""
+        tree = parse(command)
+        if not rows or not isinstance(tree, exp.Insert) or not isinstance(tree.expression, exp.Values) or len(tree.expression.expressions) != 1:
+            count = 0
+            for row in rows:
+                self.execute(command, binding_params=list(row))
+                count += self._rowcount or 0
+            self._rowcount = count
+            return self
+        self._sfqid = str(uuid.uuid4())
+        name = f"FIRN_ROWS_{self._sfqid.replace('-', '_')}"
+        columns = [column_array([row[i] for row in rows]) for i in range(len(rows[0]))]
+        self._duck_conn.register(name, pa.Table.from_arrays(columns, names=[f"C{i}" for i in range(len(columns))]))
+        try:
+            for i, placeholder in enumerate(list(tree.expression.find_all(exp.Placeholder, bfs=False))):
+                placeholder.replace(exp.column(exp.to_identifier(f"C{i}", quoted=True)))
+            values = tree.expression.expressions[0]
+            expressions = values.expressions if isinstance(values, exp.Tuple) else [values]
+            tree.set("expression", exp.select(*expressions).from_(exp.to_table(name)))
+            return self.execute(tree.sql("snowflake"))
+        finally:
+            self._duck_conn.unregister(name)
+
+    def _run(self, command: str, params: Any) -> None:
+        self._set_variables()
+        key = (command, self._conn.database, self._conn._schema)
+        plan = self._conn.duck.plans.get(key) if not self._conn.temporary else None
+        if plan is None:
+            plan = self._plan(command, params, key)
+        if plan is not None:
+            self._carry_out(plan, params)
+
+    def _plan(self, command: str, params: Any, key: tuple) -> Plan | None:
+        """Translate a query or DML. Other statements are carried out here and now, and have no plan."""
+        command = self._inline_variables(command)
+        tree = parse(command)
+        self.type_id = statement_type_id(tree)
+        if not isinstance(tree, exp.Show):
+            upper_case(tree)
+        if isinstance(tree, (*QUERIES, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)):
+            plan = self._translated(tree, command)
+            cacheable = not self._conn.temporary and not self._conn.variables._variables and "FIRN_ROWS_" not in plan.sql
+            if cacheable and not params_in_names(tree):
+                plans = self._conn.duck.plans
+                if len(plans) >= PLAN_LIMIT:
+                    plans.clear()
+                plans[key] = plan
+            return plan
+        self._other(tree, command)
+        return None
+
+    def _translated(self, tree: Expression, command: str) -> Plan:
+        session = self._conn
+        type_id = statement_type_id(tree)
+        truncates = isinstance(tree, exp.TruncateTable)
+        if truncates:  # as a DELETE it keeps to the transaction, as Snowflake's does
+            tree = exp.Delete(this=tree.expressions[0])
+        if isinstance(tree, QUERIES):
+            name_columns(tree, command)
+        identifier_tables(tree)
+        upper_case(tree)
+        values_columns(tree)
+        generators(tree)
+        sequences(tree, session)
+        counts = dialect_dml.prepare(tree)
+        tree = translate(tree, self.resolve_function)
+        table_functions(tree, session)
+        temporary = qualify(tree, session, type(tree).__name__.upper())
+        sql = dialect_dml.finish(tree, tree.sql("duckdb", identify=True))
+        return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary)
+
+    def _carry_out(self, plan: Plan, params: Any) -> None:
+        self.type_id = plan.type_id
+        values = list(params) if isinstance(params, tuple) else params
+        if self._conn._in_transaction and self._conn.aborted:
+            raise aborted(self._conn.aborted)
+        if self._conn._in_transaction and not plan.temporary:
+            # Errors that DuckDB finds while binding would end the transaction: find them outside it first.
+            self._bind_elsewhere(plan.sql, values)
+        self._retrying(plan.sql, values)
+        described = self._duck_conn.description or []
+        table = self._duck_conn.to_arrow_table()
+        if plan.type_id in DML_TYPE_IDS:
+            self._dml_answer(plan, table)
+        elif plan.counts == STATUS:
+            self._status(dialect_ddl.SUCCESS)
+        else:
+            self.columns, self._arrow_table, self._rowcount = wire.rowtype(described), table, table.num_rows
+        self._last_sql, self._last_params, self._last_transformed = plan.sql, values, None
+
+    def _bind_elsewhere(self, sql: str, values: Any) -> None:
+        try:
+            self._conn.probe.execute(f"EXPLAIN {sql}", values) if values else self._conn.probe.execute(f"EXPLAIN {sql}")
+        except (duckdb.BinderException, duckdb.CatalogException) as e:
+            raise BoundElsewhere(e) from e
+        except duckdb.Error:
+            return
+
+    def _retrying(self, sql: str, values: Any) -> None:
+        """Outside a transaction a statement that meets another's change waits and tries again, as it would for a lock.
+
+        docs.snowflake.com/en/sql-reference/transactions (LOCK_TIMEOUT)
+        """
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+        pause = 0.005
+        while True:
+            try:
+                self._duck_conn.execute(sql, values) if values else self._duck_conn.execute(sql)
+                return
+            except duckdb.Error as e:
+                if not is_conflict(e) or self._conn._in_transaction:
+                    raise
+                if time.monotonic() > deadline:
+                    raise locked(str(e).split("\n")[0]) from e
+                time.sleep(pause)
+                pause = min(pause * 2, 0.2)
+
+    def _dml_answer(self, plan: Plan, table: pa.Table) -> None:
+        counted = dialect_dml.merge_counts(table) if plan.merge else [table.column(0)[0].as_py() if table.num_rows else 0]
+        numbers = dict(zip(("number of rows inserted", "number of rows updated", "number of rows deleted"), counted, strict=False)) if plan.merge else {plan.counts[0]: counted[0]}
+        row = tuple(numbers.get(name, 0) for name in plan.counts)
+        self._arrow_table, self.columns = wire.rows_table([(name, "fixed") for name in plan.counts], [row])
+        self._arrow_table = self._arrow_table.rename_columns(list(plan.counts))
+        self._rowcount = sum(counted)
+
+    # --- the statements that are not queries
+
+    def _other(self, tree: Expression, command: str) -> None:
+        match tree:
+            case exp.Transaction() | exp.Commit() | exp.Rollback():
+                self._transaction(tree)
+            case exp.Use():
+                self._use(tree)
+            case exp.Create() | exp.Drop() | exp.Alter() | exp.Comment():
+                if isinstance(tree, exp.Alter) and str(tree.args.get("kind")).upper() == "SESSION":
+                    self._status(dialect_ddl.SUCCESS)  # parameters of a session change nothing here
+                    return
+                make: Callable[..., dialect_ddl.Change] = {
+                    exp.Create: dialect_ddl.create, exp.Drop: dialect_ddl.drop, exp.Alter: dialect_alter.alter, exp.Comment: dialect_ddl.comment,
+                }[type(tree)]  # fmt: skip
+                self._end_transaction("COMMIT")  # docs.snowflake.com/en/sql-reference/transactions (DDL)
+                identifier_tables(tree)
+                upper_case(tree)
+                self._change(make(tree, self._conn, self.resolve_function))
+            case exp.Describe():
+                identifier_tables(tree)
+                upper_case(tree)
+                self._from_duck(*dialect_show.describe(tree, self._conn))
+            case exp.Show():
+                self._from_duck(*dialect_show.show(tree, self._conn, command))
+            case exp.Set() | exp.Alias():
+                super().execute(command)
+                self.columns = wire.rowtype([("status", "VARCHAR")])
+            case _:
+                raise unsupported(command)
+
+    def _transaction(self, tree: Expression) -> None:
+        """BEGIN in a transaction, and COMMIT or ROLLBACK without one, do nothing."""
+        if isinstance(tree, exp.Transaction):
+            if not self._conn._in_transaction:
+                self._duck_conn.execute("BEGIN TRANSACTION")
+                self._conn._in_transaction, self._conn.aborted = True, None
+        else:
+            self._end_transaction("COMMIT" if isinstance(tree, exp.Commit) else "ROLLBACK")
+        self._status(dialect_ddl.SUCCESS)
+
+    def _end_transaction(self, how: str) -> None:
+        if not self._conn._in_transaction:
+            return
+        reason, self._conn.aborted, self._conn._in_transaction = self._conn.aborted, None, False
+        if reason is None:
+            self._duck_conn.execute(how)
+            return
+        self._duck_conn.execute("ROLLBACK")
+        if how == "COMMIT":
+            raise aborted(f"{reason}\nNothing was committed: the transaction was rolled back.")
+
+    def _note_abort(self, raised: Exception, shown: ProgrammingError) -> None:
+        if self._conn._in_transaction and aborts_transaction(raised) and not self._conn.aborted:
+            self._conn.aborted = str(shown.raw_msg or shown.msg)
+
+    def _use(self, tree: exp.Use) -> None:
+        """docs.snowflake.com/en/sql-reference/sql/use-schema; roles and warehouses are the account's affair."""
+        kind = tree.args.get("kind")
+        kind = (kind.name if isinstance(kind, Expression) else str(kind or "")).upper()
+        table, duck = tree.this, self._conn.duck
+        if kind in ("ROLE", "WAREHOUSE", "SECONDARY ROLES"):
+            self._status(dialect_ddl.SUCCESS)
+            return
+        if kind == "DATABASE" or (not kind and not table.db):
+            database, schema = table.name, "PUBLIC" if duck.has_schema(table.name, "PUBLIC") else None
+            found = duck.has_database(database)
+        else:
+            database, schema = table.db or self._conn.database, table.name
+            found = duck.has_schema(database, schema)
+        if not found:
+            raise error("SQL compilation error:\nObject does not exist, or operation cannot be performed.", 2043, "02000")
+        self._conn.use(database, schema)
+        self._status(dialect_ddl.SUCCESS)
+
+    def _change(self, change: dialect_ddl.Change) -> None:
+        """Run a change as one: all of its statements or none."""
+        several = len(change.statements) > 1
+        run = self._duck_conn.execute
+        if several:
+            run("BEGIN TRANSACTION")
+        try:
+            for statement in change.statements:
+                run(statement)
+            if several:
+                run("COMMIT")
+        except Exception:
+            if several:
+                run("ROLLBACK")
+            raise
+        if change.after:
+            change.after()
+        self._conn.duck.plans.clear()
+        self._status(change.message)
+
+    # --- answers
+
+    def _from_duck(self, sql: str, params: list[Any] | None = None) -> None:
+        self._duck_conn.execute(sql, params) if params else self._duck_conn.execute(sql)
+        self.columns = wire.rowtype(self._duck_conn.description or [])
+        self._arrow_table = self._duck_conn.to_arrow_table()
+        self._rowcount = self._arrow_table.num_rows
+
+    def _status(self, message: str) -> None:
+        self._arrow_table, self.columns = wire.rows_table([("status", "text")], [(message,)])
+        self._arrow_table = self._arrow_table.rename_columns(["status"])
+        self._rowcount = 1
+
+    def payload(self) -> dict[str, Any]:
+        """Rows, row type and statement type, for the `data` of an answer."""
+        make = wire.json_payload if self.type_id in DML_TYPE_IDS else wire.payload
+        return {**make(self._arrow_table, self.columns), "statementTypeId": self.type_id}
+
+    def describe_only(self, sql: str) -> dict[str, Any]:
+        """The columns a statement would answer with, without running it."""
+        try:
+            tree = parse(self._inline_variables(sql))
+            self.type_id = statement_type_id(tree)
+            binds = len(list(tree.find_all(exp.Placeholder)))
+            columns = self._described(tree, sql)
+        except Exception as e:
+            raise translated(e, sql) from None
+        extra = {"statementTypeId": self.type_id, "numberOfBinds": binds, "arrayBindSupported": isinstance(tree, exp.Insert)}
+        return {**wire.payload(None, columns), **extra}
+
+    def _described(self, tree: Expression, sql: str) -> wire.RowType:
+        if isinstance(tree, QUERIES):
+            self._set_variables()
+            upper_case(tree)
+            nulls = tree.transform(lambda n: exp.Null() if isinstance(n, exp.Placeholder) else n)
+            plan = self._translated(nulls, sql)
+            described = self._duck_conn.execute(f"DESCRIBE {plan.sql}").fetchall()
+            return wire.rowtype(described)
+        if isinstance(tree, (exp.Insert, exp.Update, exp.Delete, exp.Merge)):
+            return [wire.column(name, "fixed") for name in dialect_dml.prepare(tree)]
+        if isinstance(tree, (exp.Show, exp.Describe)):
+            self._other(tree, sql)
+            return self.columns
+        return [wire.column("status", "text")]
+
+    def _set_variables(self) -> None:
+        """Facts of the session that SQL can ask for, and the statement's time."""
+        session = self._conn
+        facts = session.facts()
+        moment = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
+        changed = [(k, v) for k, v in facts.items() if session.facts_set.get(k, ...) != v]
+        if session.aborted is not None:
+            return
+        self._duck_conn.execute(f"SET VARIABLE sf_now = TIMESTAMPTZ '{moment}'")
+        for name, value in changed:
+            shown = "NULL" if value is None else dialect_ddl.literal(str(value))
+            self._duck_conn.execute(f"SET VARIABLE sf_{name} = {shown}")
+        session.facts_set = facts
+
+
+class BoundElsewhere(ProgrammingError):
+    """An error found by binding a statement outside the transaction, which therefore goes on."""
+
+    def __new__(cls, raised: Exception) -> ProgrammingError:  # type: ignore[misc]
+        return translated(raised, "")
+
+
+def params_in_names(tree: Expression) -> bool:
+    return any(isinstance(n.this, exp.Placeholder) for n in tree.find_all(exp.DynamicIdentifier))
+
+
+def column_array(values: list[Any]) -> pa.Array:
+    """A column of parameters; values that Arrow cannot bring to one type go as text."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if v is None else str(v) for v in values], pa.string())

@@ -1,0 +1,68 @@
+"""The few things that sqlglot cannot read, put in order in the text before it reads."""
+
+from __future__ import annotations
+
+from sqlglot import tokenize
+from sqlglot.tokens import Token, TokenType
+
+
+def readable(sql: str) -> str:
+    """Snowflake SQL that sqlglot has a tree for.
+
+    `CREATE TABLE t IF NOT EXISTS (…)`, as Snowpark sends it: docs.snowflake.com/en/sql-reference/sql/create-table
+    >>> readable("CREATE  SCOPED TEMPORARY  TABLE a.b IF NOT EXISTS (x INT)")
+    'CREATE   TEMPORARY  TABLE IF NOT EXISTS a.b (x INT)'
+    """
+    start = sql.lstrip()[:6].upper()
+    if start == "CREATE":
+        return create(sql)
+    if start[:5] == "START":
+        return "BEGIN"
+    return sql
+
+
+def create(sql: str) -> str:
+    tokens = tokenize(sql, read="snowflake")
+    cuts: list[tuple[int, int, str]] = []
+    for i, token in enumerate(tokens[:8]):
+        if word(token) == "SCOPED" or (word(token) in ("LOCAL", "GLOBAL") and word(tokens[i + 1]).startswith("TEMP")):
+            cuts.append((token.start, token.end + 1, ""))
+        if word(token) == "VOLATILE":
+            cuts.append((token.start, token.end + 1, "TEMPORARY"))
+        if word(token) in ("TABLE", "VIEW", "SCHEMA", "DATABASE", "SEQUENCE"):
+            cuts += moved_if_not_exists(tokens, i, sql)
+            cuts += dropped_properties(tokens, i, word(token))
+            break
+    for begin, end, text in sorted(cuts, reverse=True):
+        sql = sql[:begin] + text + sql[end:]
+    return sql
+
+
+def word(token: Token) -> str:
+    return "" if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER) else token.text.upper()
+
+
+def moved_if_not_exists(tokens: list[Token], kind: int, sql: str) -> list[tuple[int, int, str]]:
+    """Put IF NOT EXISTS before the name where it stands after it."""
+    i = kind + 1
+    if i >= len(tokens) or word(tokens[i]) == "IF":
+        return []
+    while i + 1 < len(tokens) and tokens[i + 1].token_type == TokenType.DOT:
+        i += 2
+    following = [word(t) for t in tokens[i + 1 : i + 4]]
+    if following != ["IF", "NOT", "EXISTS"]:
+        return []
+    end = tokens[kind].end + 1
+    gone = tokens[i + 3].end + 1
+    gone += 1 if sql[gone : gone + 1] == " " else 0
+    return [(end, end, " IF NOT EXISTS"), (tokens[i + 1].start, gone, "")]
+
+
+def dropped_properties(tokens: list[Token], kind: int, what: str) -> list[tuple[int, int, str]]:
+    """WITH MANAGED ACCESS on a schema says who may grant, which here is everybody."""
+    cuts = []
+    if what == "SCHEMA":
+        for i, token in enumerate(tokens[kind:], kind):
+            if [word(t) for t in tokens[i : i + 3]] == ["WITH", "MANAGED", "ACCESS"]:
+                cuts.append((token.start, tokens[i + 2].end + 1, ""))
+    return cuts

@@ -1,0 +1,258 @@
+"""From text as it came to typed, checked rows: frames in, frames out.
+
+Everything is decided before anything is written.  A value that does not parse is a failed check, never an error;
+a check that is not TRUE has failed, NULL included; and a row carries all the checks it failed.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import and_, or_
+
+import names
+import snowflake.snowpark.functions as F
+import snowflake.snowpark.types as T
+from expressions import resolved
+from snowflake.snowpark import Column, DataFrame, Window
+from specs import NUMBER, Check, Source
+from specs import Column as SourceColumn
+
+INTEGER = "^[+-]?[0-9]+([.]0*)?$"
+ISO_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+# Only what states a day in full: left to itself, Snowflake reads the text `32154` as seconds since 1970.
+ISO_TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?Z?)?$"
+BLANKS = " \t\r\n"
+CARRIED = (*names.PROVENANCE, "is_repeat")
+
+
+def sql_column(expression: str) -> Column:
+    """An expression of the pipeline file as a Column; the one place where its text becomes SQL."""
+    return F.sql_expr(resolved(expression))
+
+
+def snowpark_type(type_name: str) -> T.DataType:
+    """The client's type for a type of the pipeline file."""
+    if match := NUMBER.fullmatch(type_name):
+        return T.DecimalType(int(match[1]), int(match[2]))
+    simple: dict[str, T.DataType] = {
+        "text": T.StringType(),
+        "number": T.DecimalType(38, 6),
+        "integer": T.DecimalType(38, 0),
+        "boolean": T.BooleanType(),
+        "date": T.DateType(),
+        "timestamp": T.TimestampType(T.TimestampTimeZone.NTZ),
+        "variant": T.VariantType(),
+    }
+    return simple[type_name]
+
+
+def received(column: SourceColumn, file_format: str) -> Column:
+    """A column's text as it stands in bronze; a variant's value."""
+    if file_format != "json":
+        return F.col(column.received_as or column.name)
+    value = F.col("record")
+    for key in column.path or (column.received_as or column.name,):
+        value = value[key]
+    return value if column.type == "variant" else value.cast(T.StringType())
+
+
+def cleaned(value: Column, column: SourceColumn) -> Column:
+    """The text after the cleanings of the file, in their order; then `map`, then `default`."""
+    for cleaning in column.clean:
+        value = CLEANINGS[cleaning](value)
+    if column.type not in ("text", "variant"):
+        value = empty_to_null(value)  # a blank is no number and no date, and no fault either
+    if column.mapping:
+        branches = [(value == F.lit(word), F.lit(meaning)) for word, meaning in column.mapping.items()]
+        chain = reduce(lambda case, branch: case.when(*branch), branches[1:], F.when(*branches[0]))
+        value = chain.otherwise(F.lit(column.otherwise) if column.has_otherwise else value)
+    return value if column.default is None else F.coalesce(value, F.lit(column.default))
+
+
+def empty_to_null(value: Column) -> Column:
+    return F.iff(F.trim(value, F.lit(BLANKS)) == F.lit(""), F.lit(None), value)
+
+
+CLEANINGS = {
+    "trim": lambda value: F.trim(value, F.lit(BLANKS)),
+    "lower": F.lower,
+    "upper": F.upper,
+    "empty_to_null": empty_to_null,
+    "collapse_spaces": lambda value: F.regexp_replace(value, F.lit("[[:space:]]+"), F.lit(" ")),
+    "digits_only": lambda value: F.regexp_replace(value, F.lit("[^0-9]"), F.lit("")),
+}
+
+
+def parsed(value: Column, column: SourceColumn) -> Column:
+    """The typed value of a text, NULL where it does not parse.
+
+    A whole number may carry a fraction of zeros (`17850.0`), no other.  Dates and times are ISO 8601 in UTC unless
+    the column names `formats`, which are tried in turn.
+    """
+    target = snowpark_type(column.type)
+    if column.type in ("text", "variant"):
+        return value
+    if column.type in ("date", "timestamp") and column.formats:
+        function = "try_to_date" if column.type == "date" else "try_to_timestamp_ntz"
+        attempts = [F.call_function(function, value, F.lit(pattern)) for pattern in column.formats]
+        return F.coalesce(*attempts) if len(attempts) > 1 else attempts[0]
+    shape = {"integer": INTEGER, "date": ISO_DATE, "timestamp": ISO_TIMESTAMP}.get(column.type)
+    trimmed = F.trim(value, F.lit(BLANKS))
+    text = F.replace(trimmed, F.lit("Z"), F.lit("")) if column.type == "timestamp" else trimmed
+    cast = text.try_cast(target)
+    return F.iff(trimmed.rlike(F.lit(shape)), cast, F.lit(None).cast(target)) if shape else cast
+
+
+def typed(batch: DataFrame, source: Source) -> DataFrame:
+    """Rows of bronze with their declared columns typed.
+
+    Reads:  bronze's columns and `is_repeat`
+    Gives:  the declared columns, is_deleted, effective_at, the provenance, is_repeat, row_values (the row as
+            received) and `<column>_received`, the cleaned text, for columns that are not text
+    """
+    stored = [column for column in source.columns if not column.expression]
+    derived = [column for column in source.columns if column.expression]
+    parsing = [column for column in stored if column.type not in ("text", "variant")]
+    texts = batch.select(
+        *[F.col(f"_{name}").alias(name) for name in names.PROVENANCE],
+        F.col("is_repeat"),
+        values_as_received(source).alias("row_values"),
+        *[cleaned(received(column, source.format), column).alias(column.name) for column in stored],
+    )
+    carried = [F.col(name) for name in (*CARRIED, "row_values")]
+    originals = [F.col(f"{column.name}_received") for column in parsing]
+    values = texts.select(
+        *carried,
+        *[parsed(F.col(column.name), column).alias(column.name) for column in stored],
+        *[F.col(column.name).alias(f"{column.name}_received") for column in parsing],
+    )
+    if derived:
+        computed = [
+            sql_column(column.expression).cast(snowpark_type(column.type)).alias(column.name) for column in derived
+        ]
+        values = values.select(*carried, *[F.col(column.name) for column in stored], *originals, *computed)
+    is_deleted = F.coalesce(sql_column(source.delete_when), F.lit(False)) if source.delete_when else F.lit(False)
+    return values.select(
+        *carried,
+        *[F.col(column.name) for column in source.columns],
+        *originals,
+        is_deleted.alias("is_deleted"),
+        F.col(source.effective_at).cast(snowpark_type("timestamp")).alias("effective_at"),
+    )
+
+
+def values_as_received(source: Source) -> Column:
+    """One object with the row's values as they stand in bronze."""
+    if source.format == "json":
+        return F.col("record")
+    stored = [column.received_as or column.name for column in source.columns if not column.expression]
+    return F.object_construct_keep_null(*[part for name in stored for part in (F.lit(name), F.col(name))])
+
+
+def built_in_checks(source: Source) -> Iterator[tuple[Check, Column, bool]]:
+    """Presence and type of columns, as (check, condition, also for tombstones)."""
+    for column in source.columns:
+        identifies = column.name in source.key or column.name == source.effective_at
+        parses = column.type not in ("text", "variant") and not column.expression
+        text = F.col(f"{column.name}_received") if parses else F.col(column.name)
+        if identifies or column.required:
+            yield Check(f"{column.name}_is_given", ""), text.is_not_null(), identifies
+        if parses:
+            is_typed = text.is_null() | F.col(column.name).is_not_null()
+            type_name = column.type.split("(", maxsplit=1)[0]
+            yield Check(f"{column.name}_is_{type_name}", ""), is_typed, identifies
+
+
+def checked(rows: DataFrame, source: Source) -> DataFrame:
+    """Typed rows with the names of the checks each one failed.
+
+    Gives: what came in, less `<column>_received`, with failed_checks (the row may not pass), warned_checks (it may),
+           both as names with commas between, empty when there are none, and `stops` (nor may its batch)
+    A tombstone needs its key and its time and nothing else.
+    """
+    conditions = list(built_in_checks(source))
+    conditions += [(check, sql_column(check.expect), False) for check in source.checks]
+    alive = ~F.col("is_deleted")
+
+    def failed(also_tombstones: bool, condition: Column) -> Column:
+        not_true = ~F.coalesce(condition, F.lit(False))
+        return not_true if also_tombstones else not_true & alive
+
+    def failures(*outcomes: str) -> Column:
+        words = [
+            F.iff(failed(always, condition), F.lit(f",{check.name}"), F.lit(""))
+            for check, condition, always in conditions
+            if check.otherwise in outcomes
+        ]
+        return F.trim(F.concat(F.lit(""), *words), F.lit(","))
+
+    stopping = [failed(always, condition) for check, condition, always in conditions if check.otherwise == "stop"]
+    return rows.select(
+        *[F.col(name) for name in (*CARRIED, "row_values", "is_deleted", "effective_at")],
+        *[F.col(column.name) for column in source.columns],
+        failures("quarantine", "stop").alias("failed_checks"),
+        failures("warn").alias("warned_checks"),
+        reduce(or_, stopping, F.lit(False)).alias("stops"),
+    )
+
+
+def content(source: Source) -> tuple[str, ...]:
+    """The columns that make two rows one event when they are equal in all of them, the key first."""
+    return tuple(dict.fromkeys([*source.key, "effective_at", "is_deleted", *(c.name for c in source.columns)]))
+
+
+def with_outcome(rows: DataFrame, silver: DataFrame, source: Source) -> DataFrame:
+    """Checked rows with what becomes of each: `event`, `duplicate` or `quarantined`.
+
+    A row is a duplicate when its place in its file was taken before (is_repeat), or when an equal row, NULLs being
+    equal, is an event already in silver or stands before it in the batch.
+    """
+    columns = content(source)
+    identity = (*source.key, "effective_at")
+    known = silver.select(*[F.col(column).alias(f"known_{column}") for column in columns])
+    matches = [
+        F.col(column) == F.col(f"known_{column}")
+        if column in identity
+        else F.col(column).equal_null(F.col(f"known_{column}"))
+        for column in columns
+    ]
+    passes = F.col("failed_checks") == F.lit("")
+    ranked = rows.with_column("passes", passes)
+    equal_rows = Window.partition_by("is_repeat", "passes", *columns).order_by(
+        "loaded_at", "file_name", "row_number", "content_key"
+    )
+    ranked = ranked.with_column("copy_no", F.row_number().over(equal_rows))
+    compared = ranked.join(known, on=reduce(and_, matches), how="left")
+    is_known = F.col(f"known_{source.key[0]}").is_not_null() | (F.col("copy_no") > F.lit(1))
+    outcome = (
+        F.when(F.col("is_repeat"), F.lit("duplicate"))
+        .when(~F.col("passes"), F.lit("quarantined"))
+        .when(is_known, F.lit("duplicate"))
+        .otherwise(F.lit("event"))
+    )
+    return compared.select(*[F.col(name) for name in staged_columns(source)[:-1]], outcome.alias("outcome"))
+
+
+def staged_columns(source: Source) -> tuple[str, ...]:
+    """The columns of a batch in hand, in the order of its stage table."""
+    return (
+        *(column.name for column in source.columns),
+        *("is_deleted", "effective_at"),
+        *CARRIED,
+        *("row_values", "failed_checks", "warned_checks", "stops", "outcome"),
+    )
+
+
+def latest_per_key(rows: DataFrame, key: Sequence[str], content_columns: Sequence[str]) -> DataFrame:
+    """One row per key: the latest; at one instant a tombstone before a value, then the greatest content.
+
+    Content compares column by column in the order of their names, NULL lowest; where a row came from decides nothing.
+    """
+    by_age = Window.partition_by(*key).order_by(F.col("effective_at").desc(), *precedence(content_columns))
+    ranked = rows.with_column("age_rank", F.row_number().over(by_age))
+    return ranked.filter(F.col("age_rank") == F.lit(1)).drop("age_rank")
+
+
+def precedence(content_columns: Sequence[str]) -> list[Column]:
+    """The order among events of one key at one instant, the one that counts first."""
+    ordered = sorted(set(content_columns) - {"is_deleted", "effective_at"})
+    return [F.col("is_deleted").desc(), *[F.col(column).desc_nulls_last() for column in ordered]]

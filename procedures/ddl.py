@@ -1,0 +1,226 @@
+"""Statements that make a pipeline's tables and tasks, from its spec.  Besides `names`, the only module of SQL text."""
+
+from collections.abc import Iterator, Mapping
+
+import names
+from facts import STANDING_MEMBERS
+from specs import Dimension, Fact, Kpi, Pipeline, Source, sql_type
+from taskgraph import Task, plan
+
+PROVENANCE = {
+    "file_name": "VARCHAR NOT NULL",
+    "row_number": "NUMBER NOT NULL",
+    "content_key": "VARCHAR",
+    "loaded_at": "TIMESTAMP_NTZ NOT NULL",
+}
+READER, ADMIN = "app_reader", "app_admin"
+
+
+def create_table(table: str, columns: Mapping[str, str], key: tuple[str, ...] = (), comment: str = "") -> str:
+    """A table that outlives upgrades.  The key informs readers and BI tools; Snowflake does not enforce it.
+
+    >>> print(create_table("gold.dim_city", {"city": "VARCHAR", "valid_from": "TIMESTAMP_NTZ"}, ("city",), "Cities"))
+    CREATE TABLE IF NOT EXISTS gold.dim_city (
+        city VARCHAR,
+        valid_from TIMESTAMP_NTZ,
+        PRIMARY KEY (city)
+    )
+    COMMENT = 'Cities'
+    """
+    lines = [f"{names.identifier(column)} {type_name}" for column, type_name in columns.items()]
+    if key:
+        lines.append(f"PRIMARY KEY ({', '.join(names.identifier(column) for column in key)})")
+    body = ",\n    ".join(lines)
+    return f"CREATE TABLE IF NOT EXISTS {names.qualified(*table.split('.'))} (\n    {body}\n)" + (
+        f"\nCOMMENT = {names.text(comment)}" if comment else ""
+    )
+
+
+def add_column(table: str, column: str, type_name: str) -> str:
+    """
+    >>> add_column("silver.customers", "phone", "VARCHAR")
+    'ALTER TABLE silver.customers ADD COLUMN IF NOT EXISTS phone VARCHAR'
+    """
+    plain_type = type_name.removesuffix(" NOT NULL")  # rows that are there have no value for it
+    return f"ALTER TABLE {names.qualified(*table.split('.'))} ADD COLUMN IF NOT EXISTS {names.identifier(column)} {plain_type}"
+
+
+def grant_select(table: str, role: str) -> str:
+    """
+    >>> grant_select("gold.dim_city", "app_reader")
+    'GRANT SELECT ON TABLE gold.dim_city TO APPLICATION ROLE app_reader'
+    """
+    return f"GRANT SELECT ON TABLE {names.qualified(*table.split('.'))} TO APPLICATION ROLE {names.identifier(role)}"
+
+
+def silver_columns(source: Source) -> dict[str, str]:
+    declared = {column.name: sql_type(column.type) for column in source.columns}
+    return {
+        **declared,
+        "is_deleted": "BOOLEAN NOT NULL",
+        "effective_at": "TIMESTAMP_NTZ NOT NULL",
+        **PROVENANCE,
+        "batch_no": "NUMBER NOT NULL",
+    }
+
+
+def batch_columns(source: Source) -> dict[str, str]:
+    declared = {column.name: sql_type(column.type) for column in source.columns}
+    return {
+        **declared,
+        "is_deleted": "BOOLEAN",
+        "effective_at": "TIMESTAMP_NTZ",
+        **PROVENANCE,
+        "is_repeat": "BOOLEAN",
+        "row_values": "VARIANT",
+        "failed_checks": "VARCHAR",
+        "warned_checks": "VARCHAR",
+        "stops": "BOOLEAN",
+        "outcome": "VARCHAR",
+    }
+
+
+def version_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
+    types = pipeline.source(dimension.source).types()
+    return {
+        column: sql_type(types[column]) for column in (*dimension.key, *dimension.tracked, *dimension.overwritten)
+    }
+
+
+def dimension_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
+    return {
+        dimension.durable_key: "NUMBER NOT NULL",
+        dimension.version_key: "NUMBER NOT NULL",
+        **version_columns(pipeline, dimension),
+        "valid_from": "TIMESTAMP_NTZ NOT NULL",
+        "valid_to": "TIMESTAMP_NTZ",
+        "is_current": "BOOLEAN NOT NULL",
+        "is_inferred": "BOOLEAN NOT NULL",
+        "batch_no": "NUMBER NOT NULL",
+    }
+
+
+def dimension_stage_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
+    return {
+        **version_columns(pipeline, dimension),
+        "valid_from": "TIMESTAMP_NTZ",
+        "valid_to": "TIMESTAMP_NTZ",
+        "opens": "BOOLEAN",
+        "is_new": "BOOLEAN",
+        "shows": "BOOLEAN",
+    }
+
+
+def fact_columns(pipeline: Pipeline, fact: Fact) -> dict[str, str]:
+    return {column: sql_type(type_name) for column, type_name in pipeline.fact_types(fact).items()}
+
+
+def kpi_columns(pipeline: Pipeline, kpi: Kpi) -> dict[str, str]:
+    return {column: sql_type(type_name) for column, type_name in pipeline.kpi_types(kpi).items()}
+
+
+def tables(pipeline: Pipeline) -> dict[str, tuple[dict[str, str], tuple[str, ...], str]]:
+    """Every table of a pipeline: its columns, its key and its comment."""
+    made: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {}
+    for source in pipeline.sources:
+        made[source.stage] = (batch_columns(source), (), "The batch in hand; empty between loads")
+        comment = source.comment or f"Change log of {source.name}: one row per event that passed the checks"
+        made[source.silver] = (silver_columns(source), (), comment)
+    for dimension in pipeline.dimensions:
+        made[dimension.stage] = (dimension_stage_columns(pipeline, dimension), (), "The history in hand; empty between runs")
+        columns = dimension_columns(pipeline, dimension)
+        made[dimension.table] = (columns, (dimension.version_key,), dimension.comment)
+    for fact in pipeline.facts:
+        columns = fact_columns(pipeline, fact)
+        grain = {f"touched_{name}": columns[name] for name in fact.grain}
+        made[f"{fact.stage}_touched"] = (grain, (), "The grains in hand; empty between runs")
+        marks = {"is_gone": "BOOLEAN", "is_new": "BOOLEAN"}
+        made[fact.stage] = ({**columns, **marks}, (), "The facts in hand; empty between runs")
+        made[fact.table] = ({**columns, "batch_no": "NUMBER NOT NULL"}, fact.grain, fact.comment)
+    for kpi in pipeline.kpis:
+        columns = kpi_columns(pipeline, kpi)
+        scope = {name: columns[name] for name in kpi.scope}
+        made[kpi.touched] = ({**scope, "batch_no": "NUMBER NOT NULL"}, (), f"Where {kpi.name} is to be computed again")
+        made[kpi.stage] = (columns, (), "The numbers in hand; empty between runs")
+        kept = {**columns, "computed_at": "TIMESTAMP_NTZ NOT NULL", "batch_no": "NUMBER NOT NULL"}
+        made[kpi.table] = (kept, (), kpi.comment)
+    return made
+
+
+def table_statements(pipeline: Pipeline, before: Pipeline | None = None) -> Iterator[str]:
+    """Creates what is missing, adds columns that the spec `before` did not have, grants gold to readers."""
+    known = tables(before) if before else {}
+    for table, (columns, key, comment) in tables(pipeline).items():
+        yield create_table(table, columns, key, comment)
+        if table in known:
+            for column in columns.keys() - known[table][0].keys():
+                yield add_column(table, column, columns[column])
+        yield grant_select(table, ADMIN)
+        if table.startswith("gold."):
+            yield grant_select(table, READER)
+
+
+def standing_members(pipeline: Pipeline, dimension: Dimension) -> str:
+    """Inserts the members that facts point to when no version fits: unknown, gap and early."""
+    table = names.qualified(*dimension.table.split("."))
+    durable, version = names.identifier(dimension.durable_key), names.identifier(dimension.version_key)
+    keys = ", ".join(f"({key})" for key in STANDING_MEMBERS)
+    return (
+        f"INSERT INTO {table} ({durable}, {version}, valid_from, is_current, is_inferred, batch_no)\n"
+        f"SELECT member.member_key, member.member_key, '1900-01-01'::TIMESTAMP_NTZ, TRUE, FALSE, 0\n"
+        f"FROM (VALUES {keys}) AS member (member_key)\n"
+        f"WHERE member.member_key NOT IN (SELECT {version} FROM {table})"
+    )
+
+
+def suspend_task(name: str) -> str:
+    """
+    >>> suspend_task("retail_begin")
+    'ALTER TASK IF EXISTS tasks.retail_begin SUSPEND'
+    """
+    return f"ALTER TASK IF EXISTS {names.qualified('tasks', name)} SUSPEND"
+
+
+def resume_task(name: str) -> str:
+    return f"ALTER TASK {names.qualified('tasks', name)} RESUME"
+
+
+def drop_task(name: str) -> str:
+    return f"DROP TASK IF EXISTS {names.qualified('tasks', name)}"
+
+
+def create_task(task: Task, pipeline: str, root: str) -> str:
+    """A task whose body is one call; serverless, as no warehouse is named.
+
+    >>> print(create_task(Task("shop_load_orders", "load", "orders", ("shop_begin",)), "shop", "shop_begin"))
+    CREATE OR REPLACE TASK tasks.shop_load_orders
+        AFTER tasks.shop_begin
+    AS
+        CALL core.run_step('shop', 'load', 'orders')
+    """
+    if task.schedule:
+        # A failing step is in the log and its alert; a graph that suspends itself would only add silence.
+        when = f"SCHEDULE = {names.text(task.schedule.upper())}\n    SUSPEND_TASK_AFTER_NUM_FAILURES = 0"
+    elif task.is_finalizer:
+        when = f"FINALIZE = {names.qualified('tasks', root)}"
+    else:
+        when = "AFTER " + ", ".join(names.qualified("tasks", name) for name in task.after)
+    call = ", ".join(names.text(value) for value in (pipeline, task.step, task.target))
+    return f"CREATE OR REPLACE TASK {names.qualified('tasks', task.name)}\n    {when}\nAS\n    CALL core.run_step({call})"
+
+
+def task_statements(pipeline: Pipeline, before: Pipeline | None = None) -> Iterator[str]:
+    """The graph: its root suspended, tasks dropped that the plan no longer has, all replaced, all resumed.
+
+    A replaced task is suspended; the root is resumed last, when its graph is complete.
+    """
+    graph = plan(pipeline)
+    root = graph[0]
+    yield suspend_task(root.name)
+    if before:
+        for gone in {task.name for task in plan(before)} - {task.name for task in graph}:
+            yield drop_task(gone)
+    for task in graph:
+        yield create_task(task, pipeline.name, root.name)
+    for task in reversed(graph):
+        yield resume_task(task.name)

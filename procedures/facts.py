@@ -1,0 +1,150 @@
+"""Facts: the last word on each grain, pointing to the versions that were valid at its time."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import reduce
+from operator import and_
+
+import snowflake.snowpark.functions as F
+from cleaning import latest_per_key, snowpark_type, sql_column
+from snowflake.snowpark import Column, DataFrame
+from specs import Dimension, Fact, Lookup
+
+UNKNOWN, GAP, EARLY = -1, -2, -3
+BEGINNING = datetime(1900, 1, 1)  # standing and inferred members are valid from here
+STANDING_MEMBERS = {
+    UNKNOWN: "the fact names no key",
+    GAP: "the key was deleted at the time of the fact",
+    EARLY: "the fact is older than the first version of the key",
+}
+
+
+def touched_grains(events: DataFrame, facts: DataFrame, changed: DataFrame, fact: Fact, since: int) -> DataFrame:
+    """The grains to look at again: those of new events, and those of facts whose versions have changed.
+
+    Reads:  events   silver, with batch_no
+            facts    the fact table as it stands
+            changed  dimension, durable_key, changed_from, changed_to, batch_no (control.changed_window)
+    """
+    named = reduce(and_, [F.col(column).is_not_null() for column in fact.grain])
+    grains = events.filter((F.col("batch_no") > F.lit(since)) & named).select(*fact.grain)
+    for lookup in fact.lookups:
+        windows = changed.filter(
+            (F.col("dimension") == F.lit(lookup.dimension)) & (F.col("batch_no") > F.lit(since))
+        ).select("durable_key", "changed_from", "changed_to")
+        inside = (
+            (F.col(lookup.durable_key) == F.col("durable_key"))
+            & (F.col(lookup.as_of) >= F.col("changed_from"))
+            & (F.col("changed_to").is_null() | (F.col(lookup.as_of) < F.col("changed_to")))
+        )
+        pointing = facts.select(*dict.fromkeys([*fact.grain, lookup.durable_key, lookup.as_of]))
+        grains = grains.union_all(pointing.join(windows, on=inside, how="leftsemi").select(*fact.grain))
+    return grains.select(*[F.col(column).alias(f"touched_{column}") for column in fact.grain]).distinct()
+
+
+def outcomes(
+    events: DataFrame, grains: DataFrame, fact: Fact, content_columns: Sequence[str], since: int
+) -> DataFrame:
+    """The latest event of each touched grain.
+
+    Gives: the columns taken from silver, the measures, is_gone (a tombstone, or a row the fact's `where` leaves out)
+           and is_new (the event is newer than batch `since`)
+    """
+    same_grain = reduce(and_, [F.col(column) == F.col(f"touched_{column}") for column in fact.grain])
+    latest = latest_per_key(events.join(grains, on=same_grain, how="leftsemi"), fact.grain, content_columns)
+    is_kept = F.coalesce(sql_column(fact.where), F.lit(False)) if fact.where else F.lit(True)
+    return latest.select(
+        *[F.col(column) for column in fact.from_source()],
+        *[
+            sql_column(measure.expression).cast(snowpark_type(measure.type)).alias(measure.name)
+            for measure in fact.measures
+        ],
+        (F.col("is_deleted") | ~is_kept).alias("is_gone"),
+        (F.col("batch_no") > F.lit(since)).alias("is_new"),
+    )
+
+
+def members(versions: DataFrame, dimension: Dimension, prefix: str) -> DataFrame:
+    """One row per natural key: its durable key and when it is first known."""
+    named = versions.filter(reduce(and_, [F.col(column).is_not_null() for column in dimension.key]))
+    grouped = named.group_by(*dimension.key).agg(
+        F.min(F.col(dimension.durable_key)).alias(f"{prefix}_member_key"),
+        F.min(F.col("valid_from")).alias(f"{prefix}_known_from"),
+    )
+    return grouped.select(
+        *[F.col(column).alias(f"{prefix}_by_{column}") for column in dimension.key],
+        F.col(f"{prefix}_member_key"),
+        F.col(f"{prefix}_known_from"),
+    )
+
+
+def unseen_keys(rows: DataFrame, versions: DataFrame, lookup: Lookup, dimension: Dimension) -> DataFrame:
+    """Keys that facts name and the dimension has never seen, under the dimension's names for them."""
+    named = reduce(and_, [F.col(column).is_not_null() for column in lookup.by])
+    wanted = rows.filter(named).select(
+        *[F.col(by).alias(f"wanted_{column}") for by, column in zip(lookup.by, dimension.key, strict=True)]
+    ).distinct()
+    seen = versions.select(*dimension.key)
+    same = reduce(and_, [F.col(f"wanted_{column}") == F.col(column) for column in dimension.key])
+    missing = wanted.join(seen, on=same, how="leftanti")
+    return missing.select(*[F.col(f"wanted_{column}").alias(column) for column in dimension.key])
+
+
+def pointed(rows: DataFrame, fact: Fact, dimensions: Mapping[str, tuple[Dimension, DataFrame]]) -> DataFrame:
+    """Facts with a durable key and a version key for each lookup.
+
+    The version is the one valid at the lookup's time: valid_from <= t < valid_to.  A fact without a key points to
+    UNKNOWN, one before the first version to EARLY, one at a time the key was gone to GAP; the last two keep the
+    durable key.
+    """
+    plain = [*fact.from_source(), *(measure.name for measure in fact.measures), "is_gone", "is_new"]
+    for lookup in fact.lookups:
+        dimension, versions = dimensions[lookup.name]
+        name = lookup.name
+        pairs = list(zip(lookup.by, dimension.key, strict=True))
+        spans = versions.select(
+            *[F.col(column).alias(f"{name}_at_{column}") for column in dimension.key],
+            F.col("valid_from").alias(f"{name}_from"),
+            F.col("valid_to").alias(f"{name}_to"),
+            F.col(dimension.version_key).alias(f"{name}_found"),
+        )
+        valid = (
+            reduce(and_, [F.col(by) == F.col(f"{name}_at_{column}") for by, column in pairs])
+            & (F.col(lookup.as_of) >= F.col(f"{name}_from"))
+            & (F.col(f"{name}_to").is_null() | (F.col(lookup.as_of) < F.col(f"{name}_to")))
+        )
+        same = reduce(and_, [F.col(by) == F.col(f"{name}_by_{column}") for by, column in pairs])
+        rows = rows.join(members(versions, dimension, name), on=same, how="left").join(spans, on=valid, how="left")
+    return rows.select(
+        *[F.col(column) for column in plain],
+        *[key for lookup in fact.lookups for key in keys(lookup)],
+    )
+
+
+def keys(lookup: Lookup) -> list[Column]:
+    """The two key columns of a lookup, after its joins."""
+    member, found = F.col(f"{lookup.name}_member_key"), F.col(f"{lookup.name}_found")
+    is_early = F.col(lookup.as_of) < F.col(f"{lookup.name}_known_from")
+    version = (
+        F.when(member.is_null(), F.lit(UNKNOWN))
+        .when(found.is_not_null(), found)
+        .when(is_early, F.lit(EARLY))
+        .otherwise(F.lit(GAP))
+    )
+    return [F.coalesce(member, F.lit(UNKNOWN)).alias(lookup.durable_key), version.alias(lookup.version_key)]
+
+
+def inferred_members(unseen: DataFrame, dimension: Dimension, types: Mapping[str, str]) -> DataFrame:
+    """Versions for keys of which only facts have spoken: all time, no values, is_inferred."""
+    empty = [
+        F.lit(None).cast(snowpark_type(types[column])).alias(column)
+        for column in (*dimension.tracked, *dimension.overwritten)
+    ]
+    return unseen.select(
+        *[F.col(column) for column in dimension.key],
+        *empty,
+        F.lit(BEGINNING).alias("valid_from"),
+        F.lit(None).cast(snowpark_type("timestamp")).alias("valid_to"),
+        F.lit(True).alias("is_current"),
+        F.lit(True).alias("is_inferred"),
+    )

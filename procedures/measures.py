@@ -1,0 +1,49 @@
+"""KPIs: numbers per period and group, computed again only where a fact was touched."""
+
+from functools import reduce
+from operator import and_
+
+import snowflake.snowpark.functions as F
+from cleaning import snowpark_type, sql_column
+from snowflake.snowpark import Column, DataFrame
+from specs import Fact, Kpi
+
+
+def period_of(at: str, period: str) -> Column:
+    """First day of the period a timestamp lies in, UTC."""
+    return F.date_trunc(period, F.col(at)).cast(snowpark_type("date"))
+
+
+def touched(rows: DataFrame, kpi: Kpi, fact: Fact) -> DataFrame:
+    """The periods, or without periods the groups, in which these facts lie."""
+    scope = [period_of(fact.at, kpi.period).alias(kpi.period)] if kpi.period else [F.col(name) for name in kpi.by]
+    return rows.select(*scope).distinct()
+
+
+def measured(facts: DataFrame, kpi: Kpi, fact: Fact, scope: DataFrame | None) -> DataFrame:
+    """The KPI's rows, of the touched periods or groups when a scope is given, else all.
+
+    A period without a row that passes the filter gives no row.
+    """
+    rows = facts
+    if kpi.where:
+        rows = rows.filter(sql_column(kpi.where))
+    if kpi.period:
+        rows = rows.with_column("in_period", period_of(fact.at, kpi.period))
+    if scope is not None:
+        named = {column: "in_period" if column == kpi.period else column for column in kpi.scope}
+        wanted = scope.select(*[F.col(column).alias(f"wanted_{column}") for column in kpi.scope]).distinct()
+        same = [F.col(own).equal_null(F.col(f"wanted_{column}")) for column, own in named.items()]
+        rows = rows.join(wanted, on=reduce(and_, same), how="leftsemi")
+    groups = [*(["in_period"] if kpi.period else []), *kpi.by]
+    numbers = rows.group_by(*groups).agg(
+        *[
+            sql_column(measure.expression).cast(snowpark_type(measure.type)).alias(f"measured_{measure.name}")
+            for measure in kpi.measures
+        ]
+    )
+    return numbers.select(
+        *([F.col("in_period").alias(kpi.period)] if kpi.period else []),
+        *[F.col(column) for column in kpi.by],
+        *[F.col(f"measured_{measure.name}").alias(measure.name) for measure in kpi.measures],
+    )

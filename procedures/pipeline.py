@@ -1,0 +1,139 @@
+"""The handlers that SQL calls: arguments become objects, one step runs, its log is written, counts go back."""
+
+import uuid
+from typing import Any
+
+import applying
+import names
+import spec_file
+import taskgraph
+import upkeep
+from runlog import StepResult
+from snowflake.snowpark import Session
+from snowflake.snowpark.exceptions import SnowparkSQLException
+from steps import STEPS, Run, utc_now
+
+
+class StepUnknown(LookupError):
+    """A step that does not exist was called."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        super().__init__(f"No step `{step}`. Steps are: begin, {', '.join(STEPS)}, sweep, finish")
+
+
+class RunFailed(RuntimeError):
+    """A run in which steps failed; what the other steps did is committed."""
+
+    def __init__(self, run_id: str, failures: dict[str, str]) -> None:
+        self.run_id, self.failures = run_id, failures
+        lines = "\n".join(f"  {step}: {error}" for step, error in failures.items())
+        super().__init__(f"Run {run_id}: {len(failures)} step(s) failed; the next run takes up what they left.\n{lines}")
+
+
+def run_pipeline(session: Session, pipeline: str | None = None) -> dict[str, Any]:
+    """Runs every step of a pipeline, or of every pipeline applied, in the order of its task graph."""
+    wanted = [pipeline] if pipeline else list(applied_names(session))
+    runs = [run_all(open_run(session, name, str(uuid.uuid4()))) for name in wanted]
+    return runs[0] if len(runs) == 1 else {"runs": runs}
+
+
+def run_step(session: Session, pipeline: str, step: str, target: str) -> dict[str, Any]:
+    """Runs one step: what a task of the graph calls."""
+    return run_one(open_run(session, pipeline, graph_run_id(session)), step, target)
+
+
+def apply_packaged(session: Session, pipeline: str) -> dict[str, Any]:
+    """Applies a pipeline file that ships with the app."""
+    return applying.apply(quick(session), applying.packaged(pipeline), f"{pipeline}.yml", utc_now())
+
+
+def apply_spec(session: Session, text: str) -> dict[str, Any]:
+    """Applies a pipeline file given as text."""
+    return applying.apply(quick(session), text, "spec", utc_now())
+
+
+def bind_bronze(session: Session, database_name: str, schema_name: str) -> str:
+    """Says where the landing tables are."""
+    database_name, schema_name = names.identifier(database_name), names.identifier(schema_name)
+    session.sql(
+        "UPDATE control.binding SET database_name = ?, schema_name = ?, bound_at = ?",
+        params=[database_name, schema_name, utc_now()],
+    ).collect()
+    return f"bronze is {database_name}.{schema_name}"
+
+
+def run_all(run: Run) -> dict[str, Any]:
+    """The steps in the order of the plan; a step whose predecessor failed is skipped, the others go on."""
+    done: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
+    blocked: set[str] = set()
+    for task in taskgraph.plan(run.pipeline):
+        if blocked & set(task.after) and not task.is_finalizer:
+            blocked.add(task.name)
+            title = f"{task.step} {task.target}".strip()
+            done.append(run.log(StepResult(title, utc_now(), status="skipped")).counts())
+            continue
+        try:
+            done.append(run_one(run, task.step, task.target))
+        except Exception as error:  # logged by run_one; the other branches of the graph still run
+            blocked.add(task.name)
+            failures[f"{task.step} {task.target}".strip()] = str(error)
+    if failures:
+        raise RunFailed(run.run_id, failures)
+    return {**done[-1], "steps": [item for item in done if "step" in item]}
+
+
+def run_one(run: Run, step: str, target: str) -> dict[str, Any]:
+    """One step; when it fails, its row in the log is written after the rollback, on its own."""
+    started_at = utc_now()
+    try:
+        if step == "begin":
+            return upkeep.begin(run)
+        if step == "finish":
+            return upkeep.finish(run)
+        if step == "sweep":
+            return upkeep.sweep(run).counts()
+        if step not in STEPS:
+            raise StepUnknown(step)
+        return STEPS[step](run, target).counts()
+    except Exception as error:
+        title = f"{step} {target}".strip()
+        run.log(StepResult(title, started_at, status="failed", error=f"{type(error).__name__}: {error}"))
+        raise
+
+
+def quick(session: Session) -> Session:
+    """The session with fewer questions to the server: frames know their columns from how they were built."""
+    session.reduce_describe_query_enabled = True
+    return session
+
+
+def applied_names(session: Session) -> list[str]:
+    found = session.sql(f"SELECT pipeline FROM {applying.SPEC} WHERE is_current ORDER BY pipeline").collect()
+    return [row["PIPELINE"] for row in found]
+
+
+def open_run(session: Session, pipeline: str, run_id: str) -> Run:
+    """A run of the pipeline as it is applied now."""
+    found = quick(session).sql(
+        "SELECT spec.version, spec.spec, binding.database_name, binding.schema_name "
+        f"FROM {applying.SPEC} AS spec CROSS JOIN control.binding AS binding WHERE spec.pipeline = ? AND spec.is_current",
+        params=[pipeline],
+    ).collect()
+    if not found:
+        known = ", ".join(applied_names(session)) or "none"
+        raise LookupError(f"No pipeline `{pipeline}` is applied. Applied: {known}. To apply a packaged one: "
+                          f"CALL config.apply_packaged('{pipeline}')")
+    row = found[0]
+    spec = spec_file.parse(row["SPEC"], f"{pipeline}.yml")
+    return Run(session, spec, run_id, int(row["VERSION"]), (row["DATABASE_NAME"], row["SCHEMA_NAME"]))
+
+
+def graph_run_id(session: Session) -> str:
+    """The id that all tasks of one run of the graph share; outside a task, a new one."""
+    try:
+        found = session.sql("SELECT SYSTEM$TASK_RUNTIME_INFO('CURRENT_TASK_GRAPH_RUN_GROUP_ID') AS run_id").collect()
+    except SnowparkSQLException:  # https://docs.snowflake.com/en/sql-reference/functions/system_task_runtime_info
+        return str(uuid.uuid4())
+    return str(found[0]["RUN_ID"] or uuid.uuid4())

@@ -1,0 +1,410 @@
+"""From the text of a pipeline file to a `Pipeline`, or to everything that is wrong with it at once.
+
+YAML is read as text only: `NO` stays a country, `12:30` a time of day, `on` a word.  Types come from the model.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+
+import expressions
+import names
+import specs
+import yaml
+from expressions import unknown
+
+Made = TypeVar("Made")
+DURATION = re.compile(r"(\d+)\s*(second|minute|hour|day)s?")
+SHARE = re.compile(r"quarantined\s*>\s*(\d{1,3})\s*%")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where, and what was found and expected."""
+
+    path: str
+    line: int
+    message: str
+
+
+class SpecRefused(ValueError):
+    """A pipeline file that cannot be used; `problems` carries all that is wrong with it."""
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(f"{file}:{p.line}: {p.path}: {p.message}" for p in self.problems))
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value of the file with its place in it; `value` is a mapping or a list of nodes, a text, or None."""
+
+    value: object
+    path: str
+    line: int
+    problems: list[Problem] = field(repr=False, compare=False)
+
+    def wrong(self, message: str) -> None:
+        self.problems.append(Problem(self.path or "pipeline", self.line, message))
+
+    def mapping(self) -> dict[str, "Node"]:
+        """Its entries; anything but a mapping is reported and read as an empty one."""
+        if isinstance(self.value, dict):
+            return self.value
+        if self.value is not None:
+            self.wrong("expected `name: value` entries below it")
+        return {}
+
+    def words(self) -> tuple[str, ...]:
+        """Its items as texts; a single word counts as a list of one."""
+        if isinstance(self.value, list):
+            return tuple(item.text() for item in self.value)
+        return (self.text(),) if self.value is not None else ()
+
+    def text(self) -> str:
+        if isinstance(self.value, str):
+            return self.value
+        self.wrong("expected a text")
+        return ""
+
+    def one_of(self, allowed: Collection[str], what: str) -> str:
+        word = self.text()
+        if word and word not in allowed:
+            self.wrong(unknown(what, word, allowed))
+        return word
+
+    def yes(self) -> bool:
+        return self.one_of(("true", "false"), "value") == "true"
+
+    def duration(self) -> timedelta:
+        match = DURATION.fullmatch(self.text())
+        if match is None:
+            self.wrong(f"found `{self.value}`, expected a duration such as `10 seconds`, `24 hours` or `7 days`")
+            return timedelta()
+        return timedelta(**{f"{match[2]}s": int(match[1])})
+
+    def name(self) -> str:
+        word = self.text()
+        if word and not names.plain(word):
+            self.wrong(f"`{word}` cannot be a name: expected a letter, then letters, digits, underscores; no SQL word")
+        return word.lower()
+
+    def expression(self, columns: Collection[str]) -> str:
+        """An expression over these columns.  Where no column is known, the reason is a problem of its own."""
+        text = self.text()
+        for problem in expressions.problems(text, columns) if text and columns else []:
+            self.wrong(problem)
+        return text
+
+    def columns(self, known: Collection[str], what: str = "column") -> tuple[str, ...]:
+        """Names that must be among `known`; where none is, the reason is a problem of its own."""
+        words = self.words()
+        for word in words:
+            if known and word not in known:
+                self.wrong(unknown(what, word, known))
+        return words
+
+
+def parse(text: str, file: str = "pipeline") -> specs.Pipeline:
+    """The pipeline a file declares; raises SpecRefused with every problem found."""
+    problems: list[Problem] = []
+    pipeline = read_pipeline(read_yaml(text, file, problems))
+    if problems:
+        raise SpecRefused(file, problems)
+    return pipeline
+
+
+def read_yaml(text: str, file: str, problems: list[Problem]) -> Node:
+    """The file as nodes.  Aliases are refused (a few lines of them can stand for gigabytes), and so are repeated keys."""
+    try:
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)):
+                line = token.start_mark.line + 1
+                raise SpecRefused(file, [Problem("pipeline", line, "anchors, aliases and tags are not used here")])
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SpecRefused(file, [Problem("pipeline", line, f"not YAML: {error.problem}")]) from error
+    if not isinstance(root, yaml.MappingNode):
+        raise SpecRefused(file, [Problem("pipeline", 1, "expected `pipeline: name` and what it consists of")])
+    return as_node(root, "", problems)
+
+
+def as_node(raw: yaml.Node, path: str, problems: list[Problem]) -> Node:
+    line = raw.start_mark.line + 1
+    if isinstance(raw, yaml.MappingNode):
+        entries: dict[str, Node] = {}
+        for key, value in raw.value:
+            word = str(key.value)
+            here = f"{path}.{word}" if path else word
+            if word in entries:
+                problems.append(Problem(here, key.start_mark.line + 1, "stands here a second time"))
+            entries[word] = as_node(value, here, problems)
+        return Node(entries, path, line, problems)
+    if isinstance(raw, yaml.SequenceNode):
+        items = [as_node(item, f"{path}[{index}]", problems) for index, item in enumerate(raw.value)]
+        return Node(items, path, line, problems)
+    empty = raw.style is None and raw.value in ("", "null", "~")
+    return Node(None if empty else raw.value, path, line, problems)
+
+
+class Entries:
+    """The entries of a mapping, read by key; `close` reports the keys nobody asked for."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.entries = node.mapping()
+        self.asked: list[str] = []
+
+    def get(self, key: str, read: Callable[[Node], Made], default: Made) -> Made:
+        """The entry as `read` makes it, or the default where the file says nothing."""
+        self.asked.append(key)
+        return read(self.entries[key]) if key in self.entries else default
+
+    def need(self, key: str, read: Callable[[Node], Made], default: Made) -> Made:
+        """As `get`, and its absence is a problem."""
+        if key not in self.entries:
+            self.node.wrong(f"`{key}` is missing")
+        return self.get(key, read, default)
+
+    def close(self) -> None:
+        for word, entry in self.entries.items():
+            if word not in self.asked:
+                entry.wrong(unknown("key", word, self.asked))
+
+
+def all_of(read: Callable[[str, Node], Made]) -> Callable[[Node], tuple[Made, ...]]:
+    """A reader for `name: {…}` entries."""
+
+    def entries(node: Node) -> tuple[Made, ...]:
+        for word, entry in node.mapping().items():
+            if not names.plain(word):
+                entry.wrong(f"`{word}` cannot be a name: expected letters, digits, underscores; no SQL word")
+        return tuple(read(word, entry) for word, entry in node.mapping().items())
+
+    return entries
+
+
+def read_pipeline(root: Node) -> specs.Pipeline:
+    file = Entries(root)
+    retention = Entries(file.get("retention", lambda node: node, Node({}, "retention", 1, root.problems)))
+    sources = file.need("sources", all_of(read_source), ())
+    by_name = {source.name: source for source in sources}
+    dimensions = file.get("dimensions", all_of(lambda name, node: read_dimension(name, node, by_name)), ())
+    dims = {dimension.name: dimension for dimension in dimensions}
+    facts = file.get("facts", all_of(lambda name, node: read_fact(name, node, by_name, dims)), ())
+    outline = specs.Pipeline("outline", "", sources, dimensions, facts)
+    pipeline = specs.Pipeline(
+        name=file.need("pipeline", Node.name, "unnamed"),
+        comment=file.get("comment", Node.text, ""),
+        schedule=file.get("schedule", read_schedule, "1 minute"),
+        bronze_retention=retention.get("bronze", Node.duration, timedelta(days=7)),
+        log_retention=retention.get("log", Node.duration, timedelta(days=90)),
+        sources=sources,
+        dimensions=dimensions,
+        facts=facts,
+        kpis=file.get("kpis", all_of(lambda name, node: read_kpi(name, node, outline)), ()),
+        freshness=file.get("freshness", lambda node: {k: v.duration() for k, v in node.mapping().items()}, {}),
+    )
+    retention.close()
+    file.close()
+    return pipeline
+
+
+def read_schedule(node: Node) -> str:
+    if node.duration() < timedelta(seconds=10):
+        node.wrong(f"found `{node.value}`; the shortest schedule of a task is 10 seconds")
+    return node.text()
+
+
+def read_source(name: str, node: Node) -> specs.Source:
+    source = Entries(node)
+    files = Entries(source.need("files", lambda item: item, Node({}, f"{node.path}.files", node.line, node.problems)))
+    columns = source.need("columns", all_of(read_column), ())
+    plain = [column.name for column in columns if not column.expression]
+    known = [column.name for column in columns]
+    for column in columns:
+        entry = node.mapping()["columns"].mapping()[column.name]
+        if column.expression:
+            entry.mapping()["expression"].expression([*plain, *names.PROVENANCE])
+        if column.name in names.RESERVED_BY_FIRN:
+            entry.wrong(f"`{column.name}` is a column Firn adds itself; give yours another name and say `from:`")
+    made = specs.Source(
+        name=name,
+        prefix=files.need("prefix", Node.text, ""),
+        format=files.need("format", lambda item: item.one_of(specs.FORMATS, "format"), "csv"),
+        key=source.need("key", lambda item: item.columns([*known, *names.PROVENANCE]), ()),
+        effective_at=source.need("effective_at", lambda item: (*item.columns(known), "")[0], ""),
+        delete_when=source.get("delete_when", lambda item: item.expression(known), ""),
+        overlap=source.get("overlap", Node.duration, timedelta(hours=24)),
+        stop_if=source.get("stop_if", read_share, None),
+        columns=columns,
+        checks=source.get("checks", all_of(lambda word, item: read_check(word, item, known)), ()),
+        comment=source.get("comment", Node.text, ""),
+    )
+    files.close()
+    source.close()
+    if made.effective_at and made.types().get(made.effective_at) not in ("timestamp", "date", None):
+        node.mapping()["effective_at"].wrong(f"`{made.effective_at}` must be a timestamp or a date")
+    return made
+
+
+def read_share(node: Node) -> float | None:
+    match = SHARE.fullmatch(node.text())
+    if match is None:
+        node.wrong(f"found `{node.value}`, expected `quarantined > 20%`")
+        return None
+    return int(match[1]) / 100
+
+
+def read_column(name: str, node: Node) -> specs.Column:
+    column = Entries(node)
+    made = specs.Column(
+        name=name.lower(),
+        type=column.get("type", read_type, "text"),
+        path=tuple(column.get("path", Node.text, "").split(".")) if "path" in column.entries else (),
+        received_as=column.get("from", Node.name, ""),
+        clean=column.get("clean", lambda item: item.columns(specs.CLEANING, "cleaning"), ()),
+        mapping=column.get("map", read_mapping, {}),
+        otherwise=column.get("otherwise", text_or_null, None),
+        has_otherwise="otherwise" in column.entries,
+        formats=column.get("formats", Node.words, ()),
+        default=column.get("default", Node.text, None),
+        expression=column.get("expression", Node.text, ""),
+        required=column.get("required", Node.yes, False),
+        comment=column.get("comment", Node.text, ""),
+    )
+    column.asked.append("path")
+    if made.has_otherwise and not made.mapping:
+        node.wrong("`otherwise` says what a value outside `map` becomes, and there is no `map`")
+    column.close()
+    return made
+
+
+def read_type(node: Node) -> str:
+    word = node.text()
+    if word and not specs.is_type(word):
+        node.wrong(unknown("type", word, [*specs.TYPES, "number(p,s)"]))
+        return "text"
+    return word
+
+
+def read_mapping(node: Node) -> Mapping[str, str | None]:
+    return {word: text_or_null(entry) for word, entry in node.mapping().items()}
+
+
+def text_or_null(node: Node) -> str | None:
+    return None if node.value is None else node.text()
+
+
+def read_check(name: str, node: Node, columns: Collection[str]) -> specs.Check:
+    if not isinstance(node.value, dict):
+        return specs.Check(name, node.expression(columns))
+    check = Entries(node)
+    made = specs.Check(
+        name=name,
+        expect=check.need("expect", lambda item: item.expression(columns), ""),
+        otherwise=check.get("otherwise", lambda item: item.one_of(specs.OUTCOMES, "outcome"), "quarantine"),
+    )
+    check.close()
+    return made
+
+
+def read_from(entries: Entries, what: str, known: Collection[str]) -> str:
+    return entries.need("from", lambda item: item.one_of(known, what), "")
+
+
+def read_dimension(name: str, node: Node, sources: Mapping[str, specs.Source]) -> specs.Dimension:
+    dimension = Entries(node)
+    source = sources.get(read_from(dimension, "source", sources))
+    known = source.types() if source else {}
+    made = specs.Dimension(
+        name=name,
+        source=source.name if source else "",
+        key=dimension.get("key", lambda item: item.columns(known), source.key if source else ()),
+        tracked=dimension.get("tracked", lambda item: item.columns(known), ()),
+        overwritten=dimension.get("overwritten", lambda item: item.columns(known), ()),
+        on_delete=dimension.get("on_delete", lambda item: item.one_of(specs.ON_DELETE, "mode"), "close"),
+        comment=dimension.get("comment", Node.text, ""),
+    )
+    dimension.close()
+    policies = [*made.key, *made.tracked, *made.overwritten]
+    for column in sorted({column for column in policies if policies.count(column) > 1}):
+        node.wrong(f"`{column}` is named twice among key, tracked and overwritten")
+    return made
+
+
+def read_measure(columns: Collection[str]) -> Callable[[str, Node], specs.Measure]:
+    def measure(name: str, node: Node) -> specs.Measure:
+        if not isinstance(node.value, dict):
+            return specs.Measure(name, node.expression(columns))
+        entry = Entries(node)
+        made = specs.Measure(
+            name=name,
+            expression=entry.need("expression", lambda item: item.expression(columns), ""),
+            type=entry.get("type", read_type, "number"),
+        )
+        entry.close()
+        return made
+
+    return measure
+
+
+def read_fact(
+    name: str, node: Node, sources: Mapping[str, specs.Source], dimensions: Mapping[str, specs.Dimension]
+) -> specs.Fact:
+    fact = Entries(node)
+    source = sources.get(read_from(fact, "source", sources))
+    known = source.types() if source else {}
+    at = fact.get("at", lambda item: (*item.columns(known), "")[0], source.effective_at if source else "")
+
+    def lookup(word: str, item: Node) -> specs.Lookup:
+        entry = Entries(item)
+        made = specs.Lookup(
+            name=word,
+            dimension=entry.need("dimension", lambda part: part.one_of(dimensions, "dimension"), ""),
+            by=entry.need("by", lambda part: part.columns(known), ()),
+            as_of=entry.get("as_of", lambda part: (*part.columns(known), "")[0], at),
+        )
+        entry.close()
+        key = dimensions[made.dimension].key if made.dimension in dimensions else made.by
+        if len(key) != len(made.by):
+            item.wrong(f"`by` has {len(made.by)} columns, the key of {made.dimension} {len(key)}: {', '.join(key)}")
+        return made
+
+    made = specs.Fact(
+        name=name,
+        source=source.name if source else "",
+        grain=fact.get("grain", lambda item: item.columns(known), source.key if source else ()),
+        at=at,
+        lookups=fact.get("lookups", all_of(lookup), ()),
+        keep=fact.get("keep", lambda item: item.columns(known), ()),
+        measures=fact.get("measures", all_of(read_measure(known)), ()),
+        where=fact.get("where", lambda item: item.expression(known), ""),
+        comment=fact.get("comment", Node.text, ""),
+    )
+    fact.close()
+    return made
+
+
+def read_kpi(name: str, node: Node, outline: specs.Pipeline) -> specs.Kpi:
+    kpi = Entries(node)
+    facts = {fact.name: fact for fact in outline.facts}
+    fact = facts.get(read_from(kpi, "fact", facts))
+    known = outline.fact_types(fact) if fact and fact.source else {}
+    made = specs.Kpi(
+        name=name,
+        fact=fact.name if fact else "",
+        period=kpi.get("period", lambda item: item.one_of(specs.PERIODS, "period"), ""),
+        by=kpi.get("by", lambda item: item.columns(known), ()),
+        measures=kpi.need("measures", all_of(read_measure(known)), ()),
+        where=kpi.get("where", lambda item: item.expression(known), ""),
+        comment=kpi.get("comment", Node.text, ""),
+    )
+    kpi.close()
+    if not made.groups:
+        node.wrong("expected a `period`, columns in `by`, or both")
+    return made

@@ -1,0 +1,291 @@
+"""What one pipeline file declares, as frozen dataclasses.  `spec_file.parse` makes them from YAML."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import names
+
+# Type in a pipeline file -> type in Snowflake.  `number(p,s)` stands for itself.
+TYPES = {
+    "text": "VARCHAR",
+    "number": "NUMBER(38,6)",
+    "integer": "NUMBER(38,0)",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP_NTZ",
+    "variant": "VARIANT",
+}
+NUMBER = re.compile(r"number\((\d{1,2}),\s*(\d{1,2})\)")
+CLEANING = ("trim", "lower", "upper", "empty_to_null", "collapse_spaces", "digits_only")
+FORMATS = ("csv", "json", "parquet")
+OUTCOMES = ("quarantine", "warn", "stop")
+PERIODS = ("day", "week", "month", "quarter", "year")
+ON_DELETE = ("close", "ignore")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a source: where its text stands in the file, and what is made of it."""
+
+    name: str
+    type: str = "text"
+    path: tuple[str, ...] = ()  # JSON: the keys from the top of the object down
+    received_as: str = ""  # CSV, Parquet: the column's name in the file
+    clean: tuple[str, ...] = ()
+    mapping: Mapping[str, str | None] = field(default_factory=dict)
+    otherwise: str | None = None  # what a value outside `mapping` becomes
+    has_otherwise: bool = False
+    formats: tuple[str, ...] = ()
+    default: str | None = None
+    expression: str = ""  # a derived column has no text of its own
+    required: bool = False
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named expression that must be TRUE; NULL is a failure."""
+
+    name: str
+    expect: str
+    otherwise: str = "quarantine"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One feed of one system; bronze, stage and silver tables carry its name."""
+
+    name: str
+    prefix: str
+    format: str
+    key: tuple[str, ...]
+    effective_at: str
+    columns: tuple[Column, ...]
+    checks: tuple[Check, ...] = ()
+    delete_when: str = ""
+    overlap: timedelta = timedelta(hours=24)
+    stop_if: float | None = None  # share of quarantined rows above which nothing is loaded
+    comment: str = ""
+
+    @property
+    def silver(self) -> str:
+        return names.qualified("silver", self.name)
+
+    @property
+    def stage(self) -> str:
+        return names.qualified("stage", self.name)
+
+    @property
+    def step(self) -> str:
+        return f"load {self.name}"
+
+    def types(self) -> dict[str, str]:
+        """Silver's columns and their types, provenance included."""
+        declared = {column.name: column.type for column in self.columns}
+        return {**declared, "file_name": "text", "row_number": "integer", "content_key": "text"}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A table with history: `tracked` changes open versions, `overwritten` ones replace in place."""
+
+    name: str
+    source: str
+    key: tuple[str, ...]
+    tracked: tuple[str, ...]
+    overwritten: tuple[str, ...]
+    on_delete: str = "close"
+    comment: str = ""
+
+    @property
+    def noun(self) -> str:
+        return self.name.removeprefix("dim_")
+
+    @property
+    def durable_key(self) -> str:
+        return f"{self.noun}_key"
+
+    @property
+    def version_key(self) -> str:
+        return f"{self.noun}_version_key"
+
+    @property
+    def table(self) -> str:
+        return names.qualified("gold", self.name)
+
+    @property
+    def stage(self) -> str:
+        return names.qualified("stage", self.name)
+
+    @property
+    def step(self) -> str:
+        return f"dimension {self.name}"
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """How a fact finds its row in a dimension: `by` equals the dimension's key, valid at `as_of`."""
+
+    name: str
+    dimension: str
+    by: tuple[str, ...]
+    as_of: str
+
+    @property
+    def durable_key(self) -> str:
+        return f"{self.name}_key"
+
+    @property
+    def version_key(self) -> str:
+        return f"{self.name}_version_key"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A named expression with the type of its outcome."""
+
+    name: str
+    expression: str
+    type: str = "number"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One row per grain: the last word of the source on it, with the versions valid at its time."""
+
+    name: str
+    source: str
+    grain: tuple[str, ...]
+    at: str
+    lookups: tuple[Lookup, ...] = ()
+    keep: tuple[str, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    where: str = ""
+    comment: str = ""
+
+    @property
+    def table(self) -> str:
+        return names.qualified("gold", self.name)
+
+    @property
+    def stage(self) -> str:
+        return names.qualified("stage", self.name)
+
+    @property
+    def step(self) -> str:
+        return f"fact {self.name}"
+
+    def from_source(self) -> tuple[str, ...]:
+        """Columns taken over from silver as they are: grain, time, keys of the lookups, kept columns."""
+        keys = [column for lookup in self.lookups for column in lookup.by]
+        times = [lookup.as_of for lookup in self.lookups]
+        return tuple(dict.fromkeys([*self.grain, self.at, *times, *keys, *self.keep]))
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(key for lookup in self.lookups for key in (lookup.durable_key, lookup.version_key))
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """Numbers per period and/or group, computed from one fact."""
+
+    name: str
+    fact: str
+    measures: tuple[Measure, ...]
+    period: str = ""
+    by: tuple[str, ...] = ()
+    where: str = ""
+    comment: str = ""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The columns one row is known by."""
+        return (*((self.period,) if self.period else ()), *self.by)
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """What a changed fact touches: its period, or without periods its group."""
+        return (self.period,) if self.period else self.by
+
+    @property
+    def table(self) -> str:
+        return names.qualified("gold", self.name)
+
+    @property
+    def stage(self) -> str:
+        return names.qualified("stage", self.name)
+
+    @property
+    def touched(self) -> str:
+        return names.qualified("control", f"touched_{self.name}")
+
+    @property
+    def step(self) -> str:
+        return f"measure {self.name}"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Everything one file declares."""
+
+    name: str
+    schedule: str
+    sources: tuple[Source, ...]
+    dimensions: tuple[Dimension, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    kpis: tuple[Kpi, ...] = ()
+    bronze_retention: timedelta = timedelta(days=7)
+    log_retention: timedelta = timedelta(days=90)
+    freshness: Mapping[str, timedelta] = field(default_factory=dict)
+    comment: str = ""
+
+    def source(self, name: str) -> Source:
+        return next(source for source in self.sources if source.name == name)
+
+    def dimension(self, name: str) -> Dimension:
+        return next(dimension for dimension in self.dimensions if dimension.name == name)
+
+    def fact(self, name: str) -> Fact:
+        return next(fact for fact in self.facts if fact.name == name)
+
+    def kpi(self, name: str) -> Kpi:
+        return next(kpi for kpi in self.kpis if kpi.name == name)
+
+    def fact_types(self, fact: Fact) -> dict[str, str]:
+        """A fact's columns and their types, in the order of the table."""
+        types = self.source(fact.source).types()
+        return {
+            **{column: types.get(column, "text") for column in fact.from_source()},
+            **{key: "integer" for key in fact.keys()},
+            **{measure.name: measure.type for measure in fact.measures},
+        }
+
+    def kpi_types(self, kpi: Kpi) -> dict[str, str]:
+        """A KPI's columns and their types, in the order of the table."""
+        types = self.fact_types(self.fact(kpi.fact))
+        return {
+            **({kpi.period: "date"} if kpi.period else {}),
+            **{column: types.get(column, "text") for column in kpi.by},
+            **{measure.name: measure.type for measure in kpi.measures},
+        }
+
+
+def sql_type(type_name: str) -> str:
+    """Snowflake's type for a type of the pipeline file.
+
+    >>> sql_type("text"), sql_type("number(12,2)")
+    ('VARCHAR', 'NUMBER(12,2)')
+    """
+    return TYPES.get(type_name) or type_name.upper().replace(" ", "")
+
+
+def is_type(type_name: str) -> bool:
+    """Whether a pipeline file may use this type.
+
+    >>> is_type("number(12,2)"), is_type("number(2,12)"), is_type("string")
+    (True, False, False)
+    """
+    match = NUMBER.fullmatch(type_name)
+    return type_name in TYPES or bool(match and int(match[2]) <= int(match[1]) <= 38 and int(match[1]) > 0)

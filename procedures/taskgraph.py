@@ -1,0 +1,58 @@
+"""The plan of a pipeline: which step runs after which.  Pure; the SQL that makes the tasks and the local scheduler
+both start from it."""
+
+from dataclasses import dataclass
+
+from specs import Pipeline
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step of a pipeline: the call its task makes, and the tasks it waits for.
+
+    The root has a schedule and waits for nothing; the finalizer waits for all, whether they succeeded or not.
+    """
+
+    name: str
+    step: str
+    target: str
+    after: tuple[str, ...] = ()
+    schedule: str = ""
+    is_finalizer: bool = False
+
+
+def plan(pipeline: Pipeline) -> list[Task]:
+    """The tasks of a pipeline, each after those it waits for.
+
+    Loads wait for the root, a dimension for the load of its source, a fact for its source and its dimensions, a KPI
+    for its fact, the sweep for everything.
+    """
+
+    def task(step: str, target: str, after: list[str]) -> Task:
+        return Task(task_name(pipeline, step, target), step, target, tuple(dict.fromkeys(after)))
+
+    root = Task(task_name(pipeline, "begin"), "begin", "", schedule=pipeline.schedule)
+    loads = {source.name: task("load", source.name, [root.name]) for source in pipeline.sources}
+    dimensions = {
+        dimension.name: task("dimension", dimension.name, [loads[dimension.source].name])
+        for dimension in pipeline.dimensions
+    }
+    facts = {
+        fact.name: task(
+            "fact",
+            fact.name,
+            [loads[fact.source].name, *[dimensions[lookup.dimension].name for lookup in fact.lookups]],
+        )
+        for fact in pipeline.facts
+    }
+    measures = [task("measure", kpi.name, [facts[kpi.fact].name]) for kpi in pipeline.kpis]
+    middle = [*loads.values(), *dimensions.values(), *facts.values(), *measures]
+    waited_for = {name for item in middle for name in item.after}
+    sweep = task("sweep", "", [item.name for item in middle if item.name not in waited_for])
+    finish = Task(task_name(pipeline, "finish"), "finish", "", (root.name,), is_finalizer=True)
+    return [root, *middle, sweep, finish]
+
+
+def task_name(pipeline: Pipeline, step: str, target: str = "") -> str:
+    """Tasks of all pipelines share a schema, so each carries the name of its pipeline."""
+    return "_".join(part for part in (pipeline.name, step, target) if part)

@@ -1,0 +1,184 @@
+"""Which rows of bronze a load takes, and the record that it took them.
+
+A row is known by its place in a file's content, (content_key, row_number), and taken once.  LETS says where to look;
+the ledger says what is done.  Arrival stamps are not commit order, so looking starts an overlap before LETS.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import names
+import snowflake.snowpark.functions as F
+from snowflake.snowpark import DataFrame, Row, Session, Window
+from specs import Source
+from writing import append
+
+CONTROL, LEDGER = "control.parameter_control", "control.ledger"
+LOAD = ("file_name", "content_key", "loaded_at")  # one load of one file
+BEGINNING = datetime(1900, 1, 1)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A step's row in parameter_control: LETS, and the last batch it has seen."""
+
+    lets: datetime | None
+    late_from: datetime | None
+    last_batch: int
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The pipeline's turn: taken with its next batch number, given back by the end of the transaction."""
+
+    batch_no: int
+
+
+def take_turn(session: Session, pipeline: str, run_id: str, now: datetime) -> Lock:
+    """Takes the pipeline's control row, first of all: a second runner waits here until this transaction ends."""
+    updated = session.sql(
+        f"UPDATE {CONTROL} SET last_batch = last_batch + 1, run_id = ?, updated_at = ? "
+        "WHERE pipeline = ? AND step = 'pipeline'",
+        params=[run_id, now, pipeline],
+    ).collect()
+    if not updated or not updated[0][0]:
+        raise PipelineUnknown(pipeline)
+    row = control_row(session, pipeline, "pipeline")
+    return Lock(int(row["LAST_BATCH"]))
+
+
+class PipelineUnknown(LookupError):
+    """No pipeline of this name has been applied."""
+
+    def __init__(self, pipeline: str) -> None:
+        self.pipeline = pipeline
+        super().__init__(f"No pipeline `{pipeline}` is applied here. To apply one: CALL config.apply_packaged('retail')")
+
+
+def control_row(session: Session, pipeline: str, step: str) -> Row | None:
+    found = session.sql(
+        f"SELECT lets, late_from, last_batch FROM {CONTROL} WHERE pipeline = ? AND step = ?", params=[pipeline, step]
+    ).collect()
+    return found[0] if found else None
+
+
+def mark(session: Session, pipeline: str, step: str) -> Mark:
+    """Where a step stands; a step that never ran stands at the beginning."""
+    row = control_row(session, pipeline, step)
+    return Mark(row["LETS"], row["LATE_FROM"], int(row["LAST_BATCH"] or 0)) if row else Mark(None, None, 0)
+
+
+def advance(
+    session: Session, pipeline: str, step: str, *, batch_no: int, run_id: str, now: datetime, lets: datetime | None
+) -> None:
+    """Moves a step's mark; commits with the rows.  LETS never goes back."""
+    session.sql(
+        f"UPDATE {CONTROL} SET last_batch = ?, run_id = ?, updated_at = ?, late_from = NULL, status = 'succeeded', "
+        "lets = IFF(lets IS NULL OR lets < ?, ?, lets) WHERE pipeline = ? AND step = ?",
+        params=[batch_no, run_id, now, lets, lets, pipeline, step],
+    ).collect()
+
+
+def floor_of(session_mark: Mark, source: Source) -> datetime:
+    """Bronze rows that arrived at or before this moment are not looked for again."""
+    if session_mark.lets is None:
+        return BEGINNING
+    floor = session_mark.lets - source.overlap
+    return min(floor, session_mark.late_from) if session_mark.late_from else floor
+
+
+def waiting(bronze: DataFrame, ledger: DataFrame, pipeline: str, source: Source, floor: datetime) -> DataFrame:
+    """Loads of files of which bronze holds more rows than the ledger has entered.
+
+    A narrow scan: counts per load decide, and only the loads found here have their rows looked at.
+    Gives: waiting_file, waiting_content, waiting_at, row_count (of bronze)
+    """
+    held = bronze.filter(F.col("_loaded_at") > F.lit(floor)).group_by("_file_name", "_content_key", "_loaded_at")
+    counts = held.agg(F.count(F.lit(1)).alias("row_count")).select(
+        F.col("_file_name").alias("waiting_file"),
+        F.col("_content_key").alias("waiting_content"),
+        F.col("_loaded_at").alias("waiting_at"),
+        F.col("row_count"),
+    )
+    own = entries(ledger, pipeline, source).filter(F.col("loaded_at") > F.lit(floor))
+    entered = own.group_by(*LOAD).agg(F.sum(F.col("row_count")).alias("entered_count"))
+    same_load = (
+        (F.col("waiting_file") == F.col("file_name"))
+        & (F.col("waiting_content") == F.col("content_key"))
+        & (F.col("waiting_at") == F.col("loaded_at"))
+    )
+    compared = counts.join(entered, on=same_load, how="left")
+    return compared.filter(F.col("row_count") > F.coalesce(F.col("entered_count"), F.lit(0))).select(
+        "waiting_file", "waiting_content", "waiting_at", "row_count"
+    )
+
+
+def entries(ledger: DataFrame, pipeline: str, source: Source) -> DataFrame:
+    return ledger.filter((F.col("pipeline") == F.lit(pipeline)) & (F.col("source") == F.lit(source.name)))
+
+
+def batch(bronze: DataFrame, ledger: DataFrame, pipeline: str, source: Source, floor: datetime) -> DataFrame:
+    """The rows of bronze a load takes, with `is_repeat`: its place in its file's content was taken before.
+
+    That is a re-sent file, under its own name or another, or one loaded twice; earlier in the same batch counts too.
+    """
+    loads = waiting(bronze, ledger, pipeline, source, floor).select("waiting_file", "waiting_content", "waiting_at")
+    of_load = (
+        (F.col("_file_name") == F.col("waiting_file"))
+        & (F.col("_content_key") == F.col("waiting_content"))
+        & (F.col("_loaded_at") == F.col("waiting_at"))
+    )
+    rows = bronze.join(loads, on=of_load, how="leftsemi")
+    own = entries(ledger, pipeline, source)
+    entered = own.select(
+        *[F.col(name).alias(f"entered_{name}") for name in (*LOAD, "first_row", "last_row")]
+    )
+    is_entered = (
+        (F.col("_file_name") == F.col("entered_file_name"))
+        & (F.col("_content_key") == F.col("entered_content_key"))
+        & (F.col("_loaded_at") == F.col("entered_loaded_at"))
+        & F.col("_row_number").between(F.col("entered_first_row"), F.col("entered_last_row"))
+    )
+    taken = own.filter(~F.col("is_duplicate")).select(
+        *[F.col(name).alias(f"taken_{name}") for name in ("content_key", "first_row", "last_row")]
+    )
+    is_taken = (F.col("_content_key") == F.col("taken_content_key")) & F.col("_row_number").between(
+        F.col("taken_first_row"), F.col("taken_last_row")
+    )
+    fresh = rows.join(entered, on=is_entered, how="left").filter(F.col("entered_first_row").is_null())
+    compared = fresh.join(taken, on=is_taken, how="left")
+    same_place = Window.partition_by("_content_key", "_row_number").order_by("_loaded_at", "_file_name")
+    values = ["record"] if source.format == "json" else [
+        column.received_as or column.name for column in source.columns if not column.expression
+    ]
+    return compared.select(
+        *[F.col(f"_{name}") for name in names.PROVENANCE],
+        *[F.col(name) for name in dict.fromkeys(values)],
+        (F.col("taken_first_row").is_not_null() | (F.row_number().over(same_place) > F.lit(1))).alias("is_repeat"),
+    )
+
+
+def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now: datetime) -> DataFrame:
+    """Ledger rows for a batch: one for each unbroken run of row numbers of one load."""
+    load = (*LOAD, "is_repeat")
+    in_file = Window.partition_by(*load).order_by("row_number")
+    runs = staged.with_column("run_no", F.col("row_number") - F.row_number().over(in_file))
+    grouped = runs.group_by(*load, "run_no").agg(
+        F.min(F.col("row_number")).alias("first_row"),
+        F.max(F.col("row_number")).alias("last_row"),
+        F.count(F.lit(1)).alias("row_count"),
+    )
+    return grouped.select(
+        F.lit(pipeline).alias("pipeline"),
+        F.lit(source.name).alias("source"),
+        *[F.col(name) for name in LOAD],
+        *[F.col(name) for name in ("first_row", "last_row", "row_count")],
+        F.col("is_repeat").alias("is_duplicate"),
+        F.lit(batch_no).alias("batch_no"),
+        F.lit(now).alias("taken_at"),
+    )
+
+
+def enter(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now: datetime) -> None:
+    """Enters a batch into the ledger."""
+    append(ranges(staged, pipeline, source, batch_no, now), LEDGER)

@@ -1,0 +1,15 @@
+"""What the docstrings of the engine show is what happens."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["names", "expressions", "specs", "ddl", "validity"])
+def test_docstrings_are_true(module):
+    result = doctest.testmod(importlib.import_module(module))
+
+    assert result.attempted and not result.failed
