@@ -80,18 +80,14 @@ def generate(
     pools = make_pools(seed, plan.products)
     # A stream of random numbers for each feed: a change in one leaves the others as they are.
     streams = [np.random.default_rng([seed, number]) for number in range(2, 7)]
-    feeds = {
-        feed.name: feed
-        for feed in (
-            generate_customers.customers(plan, rates, pools, streams[0]),
-            inventory(plan, rates, pools, streams[1]),
-            web_events(plan, rates, pools, streams[2]),
-            generate_orders.orders(plan, rates, pools, streams[3]),
-        )
-    }
-    files = _files(feeds, plan, rates, streams[4])
-    with ThreadPoolExecutor(max_workers=2) as writers:  # pyarrow joins and writes outside the GIL
-        list(writers.map(lambda file: _write(folder / file.path, file), files))
+    makers = (generate_customers.customers, inventory, web_events, generate_orders.orders)
+    # numpy and pyarrow do most of their work outside the GIL.
+    with ThreadPoolExecutor(max_workers=2) as workers:
+        made = workers.map(lambda maker, stream: maker(plan, rates, pools, stream), makers, streams[:4])
+        feeds = {feed.name: feed for feed in made}
+        files = _files(feeds, plan, rates, streams[4])
+        list(workers.map(lambda file: _write(folder / file.path, file), files))
+        states = list(workers.map(lambda wave: state_after(wave, feeds, plan, pools, tracked), WAVES))
     resent = [_send_again(folder, files, feeds[name], plan) for name in HEADERS]
     truth = Truth(
         parameters={
@@ -108,7 +104,7 @@ def generate(
             name: source_truth(feed, days, sum(entry["rows"] for entry in resent if entry["source"] == name))
             for name, feed in feeds.items()
         },
-        after={wave: state_after(wave, feeds, plan, pools, tracked) for wave in WAVES},
+        after=dict(zip(WAVES, states, strict=True)),
     )
     truth.write(folder / "truth.json")
     return truth

@@ -28,7 +28,7 @@ from local import dialect_alter, dialect_ddl, dialect_dml, dialect_show, wire
 from local.dialect_errors import aborted, aborts_transaction, error, is_conflict, locked, translated, unsupported
 from local.dialect_functions import translate
 from local.dialect_names import dotted, full_name, identifier_tables, qualify, quoted, upper_case
-from local.dialect_tables import generators, name_columns, sequences, table_functions, values_columns
+from local.dialect_tables import name_columns, sequence_order, sequences, table_functions, values_columns
 from local.dialect_text import readable
 
 if TYPE_CHECKING:
@@ -46,13 +46,14 @@ LOCK_TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Plan:
-    """A statement ready for DuckDB. `counts` names the columns of a DML's answer."""
+    """A statement ready for DuckDB. `counts` names the columns of a DML's answer, `first` runs before it in one transaction."""
 
     sql: str
     type_id: int
     counts: tuple[str, ...] = ()
     merge: bool = False
     temporary: bool = False
+    first: str = ""
 
 
 def parse(sql: str) -> Expression:
@@ -142,7 +143,7 @@ class Cursor(FakeSnowflakeCursor):
             if cacheable and not params_in_names(tree):
                 plans = self._conn.duck.plans
                 if len(plans) >= PLAN_LIMIT:
-                    plans.clear()
+                    self._conn.duck.forget_plans()
                 plans[key] = plan
             return plan
         self._other(tree, command)
@@ -158,15 +159,21 @@ class Cursor(FakeSnowflakeCursor):
             name_columns(tree, command)
         identifier_tables(tree)
         upper_case(tree)
+        overwritten = overwritten_table(tree)
         values_columns(tree)
-        generators(tree)
+        sequence_order(tree)
         sequences(tree, session)
         counts = dialect_dml.prepare(tree)
         tree = translate(tree, self.resolve_function)
         table_functions(tree, session)
         temporary = qualify(tree, session, type(tree).__name__.upper())
         sql = dialect_dml.finish(tree, tree.sql("duckdb", identify=True))
-        return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary)
+        first = ""
+        if overwritten is not None:
+            emptying = exp.Delete(this=overwritten)
+            qualify(emptying, session, "INSERT")
+            first = emptying.sql("duckdb", identify=True)
+        return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary, first)
 
     def _carry_out(self, plan: Plan, params: Any) -> None:
         self.type_id = plan.type_id
@@ -176,7 +183,10 @@ class Cursor(FakeSnowflakeCursor):
         if self._conn._in_transaction and not plan.temporary:
             # Errors that DuckDB finds while binding would end the transaction: find them outside it first.
             self._bind_elsewhere(plan.sql, values)
-        self._retrying(plan.sql, values)
+        if plan.first:
+            self._overwrite(plan, values)
+        else:
+            self._retrying(plan.sql, values)
         described = self._duck_conn.description or []
         table = self._duck_conn.to_arrow_table()
         if plan.type_id in DML_TYPE_IDS:
@@ -187,9 +197,30 @@ class Cursor(FakeSnowflakeCursor):
             self.columns, self._arrow_table, self._rowcount = wire.rowtype(described), table, table.num_rows
         self._last_sql, self._last_params, self._last_transformed = plan.sql, values, None
 
+    def _overwrite(self, plan: Plan, values: Any) -> None:
+        """INSERT OVERWRITE empties the table and fills it as one: docs.snowflake.com/en/sql-reference/sql/insert"""
+        alone = not self._conn._in_transaction
+        if alone:
+            self._duck_conn.execute("BEGIN TRANSACTION")
+        try:
+            self._duck_conn.execute(plan.first)
+            self._duck_conn.execute(plan.sql, values) if values else self._duck_conn.execute(plan.sql)
+            count = self._duck_conn.fetchall()
+            if alone:
+                self._duck_conn.execute("COMMIT")
+            self._duck_conn.execute("SELECT unnest([?::BIGINT])", [count[0][0]])
+        except duckdb.Error:
+            if alone:
+                self._duck_conn.execute("ROLLBACK")
+            raise
+
     def _bind_elsewhere(self, sql: str, values: Any) -> None:
+        bound = self._conn.duck.bound
+        if sql in bound:  # it was good before, and no DDL has run since
+            return
         try:
             self._conn.probe.execute(f"EXPLAIN {sql}", values) if values else self._conn.probe.execute(f"EXPLAIN {sql}")
+            bound.add(sql)
         except (duckdb.BinderException, duckdb.CatalogException) as e:
             raise BoundElsewhere(e) from e
         except duckdb.Error:
@@ -314,7 +345,7 @@ class Cursor(FakeSnowflakeCursor):
             raise
         if change.after:
             change.after()
-        self._conn.duck.plans.clear()
+        self._conn.duck.forget_plans()
         self._status(change.message)
 
     # --- answers
@@ -382,6 +413,13 @@ class BoundElsewhere(ProgrammingError):
 
     def __new__(cls, raised: Exception) -> ProgrammingError:  # type: ignore[misc]
         return translated(raised, "")
+
+
+def overwritten_table(tree: Expression) -> exp.Table | None:
+    if not (isinstance(tree, exp.Insert) and tree.args.get("overwrite")):
+        return None
+    table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    return table.copy()
 
 
 def params_in_names(tree: Expression) -> bool:

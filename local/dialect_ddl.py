@@ -16,7 +16,7 @@ from sqlglot import exp
 from local.dialect_errors import COMPILATION, error, missing_object, unsupported
 from local.dialect_functions import Resolve, duck_type, translate
 from local.dialect_names import dotted, full_name, no_database, qualify, quoted
-from local.dialect_tables import generators, sequences, values_columns
+from local.dialect_tables import sequences, values_columns
 
 if TYPE_CHECKING:
     from local.duck import Connection
@@ -59,7 +59,6 @@ def query_sql(query: Expression, session: Connection, resolve: Resolve) -> str:
     """A SELECT inside a CREATE, for DuckDB. Its identifiers are folded already."""
     query = query.copy()
     values_columns(query)
-    generators(query)
     sequences(query, session)
     query = translate(query, resolve)
     qualify(query, session, "CREATE")

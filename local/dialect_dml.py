@@ -6,8 +6,6 @@ import pyarrow as pa
 from sqlglot import Expr as Expression
 from sqlglot import exp
 
-from local.dialect_errors import unsupported
-
 INSERTED, UPDATED, DELETED = "number of rows inserted", "number of rows updated", "number of rows deleted"
 
 
@@ -15,8 +13,7 @@ def prepare(tree: Expression) -> tuple[str, ...]:
     """Mend the tree in place; gives the names of the answer's columns (none for a query)."""
     match tree:
         case exp.Insert():
-            if tree.args.get("overwrite"):
-                raise unsupported("INSERT OVERWRITE")
+            tree.set("overwrite", None)  # the cursor empties the table first
             return (INSERTED,)
         case exp.Update():
             update(tree)

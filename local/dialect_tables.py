@@ -82,11 +82,11 @@ def sequences(tree: Expression, session: Connection) -> None:
             column.replace(exp.alias_(value, "NEXTVAL", quoted=True) if isinstance(column.parent, exp.Select) else value)
 
 
-def generators(tree: Expression) -> None:
-    """SEQ4() and SEQ8() count from 0: docs.snowflake.com/en/sql-reference/functions/seq1"""
+def sequence_order(tree: Expression) -> None:
+    """ROW_NUMBER() OVER (ORDER BY SEQ8()), Snowpark's range(): SEQ8 is a window function in DuckDB, which may not stand there."""
     for node in list(tree.find_all(exp.Seq1, exp.Seq2, exp.Seq4, exp.Seq8)):
-        numbered = exp.Window(this=exp.RowNumber(), over="OVER")
-        node.replace(exp.Paren(this=exp.Sub(this=numbered, expression=exp.Literal.number(1))))
+        if isinstance(ordered := node.parent, exp.Ordered) and ordered.find_ancestor(exp.Window):
+            node.replace(exp.Null())
 
 
 # --- names of the columns of a result

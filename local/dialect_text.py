@@ -18,6 +18,14 @@ def readable(sql: str) -> str:
         return create(sql)
     if start[:5] == "START":
         return "BEGIN"
+    return parameters(sql) if "?::" in sql else sql
+
+
+def parameters(sql: str) -> str:
+    """`?::INT` is a cast of a parameter; sqlglot reads `?::` as one sign of another dialect."""
+    for token in reversed(tokenize(sql, read="snowflake")):
+        if token.text == "?::":
+            sql = sql[: token.start + 1] + " " + sql[token.start + 1 :]
     return sql
 
 

@@ -105,6 +105,7 @@ class Duck(FakeSnow):
         self.db_path, self.nop_regexes = self.folder, None
         self.results_cache: dict[str, tuple] = {}
         self.plans: dict[Any, Any] = {}  # statements already translated, see dialect.Cursor
+        self.bound: set[str] = set()  # DuckDB statements known to bind to the tables there are
         self.lock = threading.RLock()
         self.session_ids = itertools.count(1)
         config: dict[str, Any] = {
@@ -129,6 +130,11 @@ class Duck(FakeSnow):
 
     def _file(self, database: str) -> Path:
         return self.folder / f"{quote(database, safe='$ ')}.db"
+
+    def forget_plans(self) -> None:
+        """After DDL, and when a user-defined function comes or goes."""
+        self.plans.clear()
+        self.bound.clear()
 
     # --- databases and schemas
 

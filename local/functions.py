@@ -23,9 +23,9 @@ MACROS = {
     # NUMBER / NUMBER is a NUMBER with at least six decimals, and dividing by zero is an error.
     # docs.snowflake.com/en/sql-reference/operators-arithmetic (division)
     "div(a, b)": "cast_to_type(CASE WHEN b = 0 THEN error('Division by zero') ELSE a / b END,"
-    " coalesce(a * 1.000000::DECIMAL(38, 6), b))",
+    " coalesce(a * 1.000000::DECIMAL(38, 6), b, NULL::DECIMAL(38, 6)))",
     # docs.snowflake.com/en/sql-reference/functions/avg
-    "average(mean, example)": "cast_to_type(mean, example * 1.000000::DECIMAL(38, 6))",
+    "average(mean, example)": "cast_to_type(mean, coalesce(example * 1.000000::DECIMAL(38, 6), NULL::DECIMAL(38, 6)))",
     # What ::VARCHAR gives. docs.snowflake.com/en/sql-reference/functions/to_char
     "text(x)": """CASE
         WHEN typeof(x) = 'VARCHAR' THEN CAST(x AS VARCHAR)

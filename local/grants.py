@@ -131,7 +131,7 @@ def held_roles(account: Account, role: str, app: str | None) -> list[tuple[str, 
         who = todo.pop()
         if who not in held:
             held.append(who)
-            todo += [(g["kind"], g["role"]) for g in grants if (g["to_kind"], g["to"]) == who]
+            todo += [(g["role_kind"], g["role"]) for g in grants if (g["to_kind"], g["to"]) == who]
     return held
 
 
@@ -282,7 +282,7 @@ def role_to_role(account: Account, session: Session, reader: Reader, kind: str, 
     to_kind, to = grantee(account, session, reader)
     key = f"{kind} {role} {to_kind} {to}"
     if give:
-        account.catalog.put("role grant", key, kind=kind, role=role, to_kind=to_kind, to=to)
+        account.catalog.put("role grant", key, role_kind=kind, role=role, to_kind=to_kind, to=to)
     else:
         account.catalog.drop("role grant", key)
     return status("Statement executed successfully.")

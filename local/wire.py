@@ -54,7 +54,7 @@ SNOWFLAKE_TYPES = {
     "UUID": "text",
     "VARCHAR": "text",
 }
-SEMI_STRUCTURED = ("variant", "array", "object")
+EPOCH = dt.datetime(1970, 1, 1)
 
 
 def column(name: str, kind: str, *, precision: int = 38, scale: int = 0, nullable: bool = True) -> dict[str, Any]:
@@ -148,6 +148,35 @@ def python_array(values: list[Any], kind: str) -> pa.Array:
             return pa.array([v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in values], pa.string())
         case _:
             return pa.array([None if v is None else str(v) for v in values], pa.string())
+
+
+def parameter(binding: dict[str, Any]) -> Any:
+    """A bound value from the text the drivers send: nanoseconds for times, milliseconds for dates.
+
+    fakesnow's converter fails on a NUMBER with decimals, and gives TIMESTAMP_NTZ a time zone.
+    """
+    kind, value = binding.get("type"), binding.get("value")
+    if value is None:
+        return None
+    match kind:
+        case "FIXED":
+            return int(value) if re.fullmatch(r"[-+]?\d+", value) else Decimal(value)
+        case "REAL":
+            return float(value)
+        case "BOOLEAN":
+            return value.lower() == "true"
+        case "BINARY":
+            return bytes.fromhex(value)
+        case "DATE":
+            return EPOCH.date() + dt.timedelta(milliseconds=int(value))
+        case "TIME":
+            return (EPOCH + dt.timedelta(microseconds=int(value) // 1_000)).time()
+        case "TIMESTAMP_NTZ":
+            return EPOCH + dt.timedelta(microseconds=int(value) // 1_000)
+        case "TIMESTAMP_LTZ" | "TIMESTAMP_TZ":
+            return (EPOCH + dt.timedelta(microseconds=int(value.split()[0]) // 1_000)).replace(tzinfo=dt.UTC)
+        case _:
+            return value
 
 
 def stream(table: pa.Table, columns: RowType) -> bytes:

@@ -110,7 +110,7 @@ def test_a_retry_runs_only_what_had_not_succeeded(account):
 
 @pytest.mark.parametrize(("sql", "said"), [
     pytest.param("CREATE TASK t SCHEDULE = '5 SECONDS' AS SELECT 1", "between 10 seconds", id="too often"),
-    pytest.param("CREATE TASK t SCHEDULE = '1 MINUTE' AFTER root AS SELECT 1", "cannot have both", id="schedule and predecessor"),
+    pytest.param("CREATE TASK t SCHEDULE = '1 MINUTE' AFTER resting AS SELECT 1", "cannot have both", id="schedule and predecessor"),
     pytest.param("CREATE TASK t AFTER nobody AS SELECT 1", "does not exist", id="unknown predecessor"),
     pytest.param("ALTER TASK t RESUME", "does not exist", id="unknown task"),
     pytest.param("CREATE OR REPLACE TASK child AFTER root AS SELECT 1", "not suspended", id="graph in use"),
@@ -119,6 +119,7 @@ def test_a_retry_runs_only_what_had_not_succeeded(account):
 ])
 def test_what_snowflake_refuses(account, sql, said):
     run(account, "CREATE TASK root SCHEDULE = '1 MINUTE' AS SELECT 1", "CREATE TASK child AFTER root AS SELECT 1", "ALTER TASK root RESUME")
+    run(account, "CREATE TASK resting SCHEDULE = '1 MINUTE' AS SELECT 1")
 
     with pytest.raises(ProgrammingError, match=said):
         run(account, sql)
