@@ -28,7 +28,7 @@ from local import dialect_alter, dialect_ddl, dialect_dml, dialect_show, wire
 from local.dialect_errors import aborted, aborts_transaction, error, is_conflict, locked, translated, unsupported
 from local.dialect_functions import translate
 from local.dialect_names import dotted, full_name, identifier_tables, qualify, quoted, upper_case
-from local.dialect_tables import name_columns, sequence_order, sequences, table_functions, values_columns
+from local.dialect_tables import name_columns, order_by_all, sequence_order, sequences, table_functions, values_columns
 from local.dialect_text import readable
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ class Cursor(FakeSnowflakeCursor):
 
     def _run(self, command: str, params: Any) -> None:
         self._set_variables()
-        key = (command, self._conn.database, self._conn._schema)
+        app = getattr(getattr(self._conn, "account_session", None), "app", None)
+        key = (command, self._conn.database, self._conn._schema, app)
         plan = self._conn.duck.plans.get(key) if not self._conn.temporary else None
         if plan is None:
             plan = self._plan(command, params, key)
@@ -162,6 +163,7 @@ class Cursor(FakeSnowflakeCursor):
         overwritten = overwritten_table(tree)
         values_columns(tree)
         sequence_order(tree)
+        order_by_all(tree)
         sequences(tree, session)
         counts = dialect_dml.prepare(tree)
         tree = translate(tree, self.resolve_function)

@@ -28,6 +28,7 @@ def alter(tree: exp.Alter, session: Connection, resolve: Resolve) -> Change:
     for action in tree.args.get("actions") or []:
         one = alter_action(action, at, parts, session, resolve)
         change.statements += one.statements
+        change.after = one.after or change.after
     return change
 
 
@@ -37,7 +38,8 @@ def alter_action(action: Expression, at: str, parts: Parts, session: Connection,
             return Change(statements=added_column(action, at, parts, session, resolve))
         case exp.Drop():
             optional = "IF EXISTS " if action.args.get("exists") else ""
-            return Change(statements=[f"{at} DROP COLUMN {optional}{quoted(c.name)}" for c in (action.expressions or [action.this])])
+            columns = action.args.get("tables") or action.expressions or [action.this]
+            return Change(statements=[f"{at} DROP COLUMN {optional}{quoted(c.name)}" for c in columns])
         case exp.RenameColumn():
             return Change(statements=[f"{at} RENAME COLUMN {quoted(action.this.name)} TO {quoted(action.args['to'].name)}"])
         case exp.AlterRename():
@@ -82,12 +84,16 @@ def renamed(to: exp.Table, at: str, parts: Parts, session: Connection) -> Change
     target = full_name(to, session) if to.db else (*parts[:2], to.name)
     if target[:2] != parts[:2]:
         raise unsupported(f"ALTER TABLE … RENAME TO another schema ({'.'.join(target)})")
-    moves = [
-        f"UPDATE {GLOBAL}.{table} SET {prefix}table_name = {literal(target[2])} WHERE {prefix}table_catalog = {literal(parts[0])}"
-        f" AND {prefix}table_schema = {literal(parts[1])} AND {prefix}table_name = {literal(parts[2])}"
-        for table, prefix in (("_firn_columns", ""), ("_firn_constraints", ""), ("_fs_tables_ext", "ext_"))
-    ]
-    return Change(statements=[f"{at} RENAME TO {quoted(target[2])}", *moves])
+    return Change(statements=[f"{at} RENAME TO {quoted(target[2])}"], after=lambda: move_records(parts, target[2], session))
+
+
+def move_records(parts: Parts, name: str, session: Connection) -> None:
+    for table, prefix in (("_firn_columns", ""), ("_firn_constraints", ""), ("_fs_tables_ext", "ext_")):
+        session.probe.execute(
+            f"UPDATE {GLOBAL}.{table} SET {prefix}table_name = ? WHERE {prefix}table_catalog = ? AND {prefix}table_schema = ?"
+            f" AND {prefix}table_name = ?",
+            [name, *parts],
+        )
 
 
 def altered_column(action: exp.AlterColumn, at: str, parts: Parts) -> list[str]:

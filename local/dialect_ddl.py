@@ -402,5 +402,6 @@ def comment(tree: exp.Comment, session: Connection, resolve: Resolve) -> Change:
 def table_comment(parts: tuple[str, str, str], text: str, session: Connection) -> Change:
     if not exists(session, parts):
         raise missing_object(".".join(parts))
-    insert = f"INSERT OR REPLACE INTO {GLOBAL}._fs_tables_ext VALUES ({', '.join(map(literal, (*parts, text)))})"
-    return Change(statements=[insert])
+    # Afterwards: one transaction of DuckDB writes to one database only.
+    insert = f"INSERT OR REPLACE INTO {GLOBAL}._fs_tables_ext VALUES (?, ?, ?, ?)"
+    return Change(after=lambda: session.probe.execute(insert, [*parts, text]) and None)

@@ -89,6 +89,14 @@ def sequence_order(tree: Expression) -> None:
             node.replace(exp.Null())
 
 
+def order_by_all(tree: Expression) -> None:
+    """ORDER BY ALL is a word, not a column: docs.snowflake.com/en/sql-reference/constructs/order-by"""
+    for ordered in tree.find_all(exp.Ordered):
+        column = ordered.this
+        if isinstance(column, exp.Column) and column.name == "ALL" and not column.this.quoted and not column.table:
+            ordered.set("this", exp.var("ALL"))
+
+
 # --- names of the columns of a result
 
 

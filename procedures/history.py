@@ -9,7 +9,7 @@ from functools import reduce
 from operator import and_, or_
 
 import snowflake.snowpark.functions as F
-from cleaning import precedence
+from cleaning import precedence, snowpark_type
 from snowflake.snowpark import DataFrame, Window
 from specs import Dimension
 
@@ -121,10 +121,13 @@ def windows(before: DataFrame, after: DataFrame, dimension: Dimension) -> DataFr
     shortened = F.col("old_to").is_null() | (F.col("new_to") < F.col("old_to"))
     earlier_end = F.iff(shortened, F.col("new_to"), F.col("old_to"))
     later_end = F.iff(shortened, F.col("old_to"), F.col("new_to"))
+    begins = F.when(is_new, F.col("new_from")).when(is_old, F.col("old_from")).otherwise(earlier_end)
+    ends = F.when(is_new, F.col("new_to")).when(is_old, F.col("old_to")).otherwise(later_end)
+    moment = snowpark_type("timestamp")
     spans = changed.select(
         *[F.coalesce(F.col(f"new_{column}"), F.col(f"old_{column}")).alias(column) for column in key],
-        F.when(is_new, F.col("new_from")).when(is_old, F.col("old_from")).otherwise(earlier_end).alias("changed_from"),
-        F.when(is_new, F.col("new_to")).when(is_old, F.col("old_to")).otherwise(later_end).alias("changed_to"),
+        begins.cast(moment).alias("changed_from"),
+        ends.cast(moment).alias("changed_to"),
     )
     same_key = reduce(and_, [F.col(column) == F.col(f"member_{column}") for column in key])
     return spans.join(members, on=same_key, how="inner").select("durable_key", "changed_from", "changed_to")

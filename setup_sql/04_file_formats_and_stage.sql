@@ -10,7 +10,6 @@ CREATE FILE FORMAT IF NOT EXISTS firn_landing.bronze.csv_with_header
     FIELD_OPTIONALLY_ENCLOSED_BY = '"'
     ESCAPE_UNENCLOSED_FIELD = NONE
     EMPTY_FIELD_AS_NULL = TRUE
-    NULL_IF = ()
     ERROR_ON_COLUMN_COUNT_MISMATCH = FALSE
     COMMENT = 'Firn: CSV with a header';
 
@@ -23,7 +22,6 @@ CREATE FILE FORMAT IF NOT EXISTS firn_landing.bronze.json_documents
 CREATE FILE FORMAT IF NOT EXISTS firn_landing.bronze.parquet_columns
     TYPE = PARQUET
     USE_LOGICAL_TYPE = TRUE
-    NULL_IF = ()
     COMMENT = 'Firn: Parquet';
 
 CREATE STAGE IF NOT EXISTS firn_landing.bronze.landing

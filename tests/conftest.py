@@ -142,13 +142,21 @@ def replaced(value: ColumnEmulator, old: ColumnEmulator, new: ColumnEmulator) ->
     return text_column(None if is_null(v) else str(v).replace(o, n) for v, o, n in zip(value, old, new, strict=True))
 
 
+@patch(F.equal_null)
+def equal_null(left: ColumnEmulator, right: ColumnEmulator) -> ColumnEmulator:
+    """EQUAL_NULL as a function; the method, which local testing has, loses track of its rows after a filter."""
+    pairs = zip(left, right, strict=True)
+    result = ColumnEmulator(data=[is_null(a) and is_null(b) or bool(a == b) for a, b in pairs], dtype=bool)
+    result.sf_type = ColumnType(T.BooleanType(), False)
+    return result
+
+
 @pytest.fixture(autouse=True, scope="session")
 def patched_local_testing() -> Iterator[None]:
-    """Four repairs of local testing that are no functions.
+    """Three repairs of local testing that are no functions.
 
     - Ordering: pandas 3 turns None in a text column into NaN, which its comparison does not expect.
     - `REGEXP` fails on NULL; Snowflake gives NULL.
-    - `equal_null` loses track of its rows after a filter.
     - `sql_expr` is missing: expressions of the pipeline files are translated by sqlglot into Columns.
     """
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -164,10 +172,6 @@ def patched_local_testing() -> Iterator[None]:
             Column, "rlike", lambda self, pattern: self.is_not_null() & like(F.coalesce(self, F.lit("")), pattern)
         )
 
-        def equal_null(left: Column, right: Column) -> Column:
-            one_is_null, both_are = left.is_null() | right.is_null(), left.is_null() & right.is_null()
-            return F.iff(one_is_null, both_are, left == right)
-
-        monkeypatch.setattr(Column, "equal_null", equal_null)
+        monkeypatch.setattr(Column, "equal_null", lambda self, other: F.equal_null(self, other))
         monkeypatch.setattr(F, "sql_expr", sql_columns.column)
         yield
