@@ -1,13 +1,13 @@
 """Runs Snowflake SQL on DuckDB: one cursor that reads, translates, runs, and answers with Snowflake's columns and errors.
 
-Queries and DML are translated once per text (`Duck.plans`); DDL and SHOW each time. What fakesnow does well (SHOW, session
-variables) goes to fakesnow's cursor; everything that either of us does not know is an error, never a silent success.
+Queries and DML are translated once per text (`Duck.plans`); DDL and SHOW each time. Session variables are
+fakesnow's; everything that neither of us knows is an error, never a silent success.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
+import logging
 import time
 import uuid
 import warnings
@@ -25,21 +25,26 @@ from sqlglot import Expr as Expression
 from sqlglot import exp
 
 from local import dialect_alter, dialect_ddl, dialect_dml, dialect_show, wire
-from local.dialect_errors import aborted, aborts_transaction, error, is_conflict, locked, translated, unsupported
+from local.dialect_errors import aborted, aborts_transaction, is_conflict, locked, translated, unsupported
 from local.dialect_functions import translate
-from local.dialect_names import dotted, full_name, identifier_tables, qualify, quoted, upper_case
+from local.dialect_names import identifier_tables, qualify, upper_case
 from local.dialect_tables import name_columns, order_by_all, sequence_order, sequences, table_functions, values_columns
 from local.dialect_text import readable
 
 if TYPE_CHECKING:
     from local.duck import Connection
 
-__all__ = ["Cursor", "parse", "quoted"]
-
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result", category=UserWarning)
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it cannot read is an error to the client, not a line in a log
 
 QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
 STATUS = ("status",)
+CHANGES: dict[type[Expression], Callable[..., dialect_ddl.Change]] = {
+    exp.Create: dialect_ddl.create,
+    exp.Drop: dialect_ddl.drop,
+    exp.Alter: dialect_alter.alter,
+    exp.Comment: dialect_ddl.comment,
+}
 PLAN_LIMIT = 2_000
 LOCK_TIMEOUT_SECONDS = 60.0
 
@@ -78,7 +83,7 @@ class Cursor(FakeSnowflakeCursor):
 
     def resolve_function(self, parts: tuple[str, ...]) -> str | None:
         """DuckDB's name for a user-defined function, by its name as written, folded; None if there is none."""
-        hook = getattr(self._conn.duck, "resolve_function", None)
+        hook = self._conn.duck.resolve_function
         return hook(self._conn, parts) if hook else None
 
     # --- running
@@ -90,7 +95,8 @@ class Cursor(FakeSnowflakeCursor):
         try:
             self._run(command, params)
         except Exception as e:
-            raised = translated(e, command)
+            cause = e.__cause__ if isinstance(e, NotBound) and isinstance(e.__cause__, Exception) else e
+            raised = translated(cause, command)
             self._sqlstate = raised.sqlstate
             self._note_abort(e, raised)
             raise raised from (None if isinstance(e, ProgrammingError) else e)
@@ -98,33 +104,26 @@ class Cursor(FakeSnowflakeCursor):
         return self
 
     def execute_batch(self, command: str, rows: Sequence[Sequence[Any]]) -> Cursor:
-        """One INSERT for many rows of parameters: the rows become a table, and the placeholders its columns."""
-        tree = parse(command)
-        if not rows or not isinstance(tree, exp.Insert) or not isinstance(tree.expression, exp.Values) or len(tree.expression.expressions) != 1:
+        """A statement for many rows of parameters: an INSERT of VALUES runs once, anything else row by row."""
+        self._sfqid = str(uuid.uuid4())
+        name = f"FIRN_ROWS_{self._sfqid.replace('-', '_')}"
+        once = dialect_dml.insert_from(parse(command), name) if rows else None
+        if once is None:
             count = 0
             for row in rows:
                 self.execute(command, binding_params=list(row))
                 count += self._rowcount or 0
             self._rowcount = count
             return self
-        self._sfqid = str(uuid.uuid4())
-        name = f"FIRN_ROWS_{self._sfqid.replace('-', '_')}"
-        columns = [column_array([row[i] for row in rows]) for i in range(len(rows[0]))]
-        self._duck_conn.register(name, pa.Table.from_arrays(columns, names=[f"C{i}" for i in range(len(columns))]))
+        self._duck_conn.register(name, dialect_dml.rows_table(rows))
         try:
-            for i, placeholder in enumerate(list(tree.expression.find_all(exp.Placeholder, bfs=False))):
-                placeholder.replace(exp.column(exp.to_identifier(f"C{i}", quoted=True)))
-            values = tree.expression.expressions[0]
-            expressions = values.expressions if isinstance(values, exp.Tuple) else [values]
-            tree.set("expression", exp.select(*expressions).from_(exp.to_table(name)))
-            return self.execute(tree.sql("snowflake"))
+            return self.execute(once)
         finally:
             self._duck_conn.unregister(name)
 
     def _run(self, command: str, params: Any) -> None:
         self._set_variables()
-        app = getattr(getattr(self._conn, "account_session", None), "app", None)
-        key = (command, self._conn.database, self._conn._schema, app)
+        key = (command, self._conn.database, self._conn._schema, self._conn.app)
         plan = self._conn.duck.plans.get(key) if not self._conn.temporary else None
         if plan is None:
             plan = self._plan(command, params, key)
@@ -160,7 +159,7 @@ class Cursor(FakeSnowflakeCursor):
             name_columns(tree, command)
         identifier_tables(tree)
         upper_case(tree)
-        overwritten = overwritten_table(tree)
+        overwritten = dialect_dml.overwritten(tree)
         values_columns(tree)
         sequence_order(tree)
         order_by_all(tree)
@@ -172,9 +171,8 @@ class Cursor(FakeSnowflakeCursor):
         sql = dialect_dml.finish(tree, tree.sql("duckdb", identify=True))
         first = ""
         if overwritten is not None:
-            emptying = exp.Delete(this=overwritten)
-            qualify(emptying, session, "INSERT")
-            first = emptying.sql("duckdb", identify=True)
+            qualify(overwritten, session, "INSERT")
+            first = overwritten.sql("duckdb", identify=True)
         return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary, first)
 
     def _carry_out(self, plan: Plan, params: Any) -> None:
@@ -224,7 +222,7 @@ class Cursor(FakeSnowflakeCursor):
             self._conn.probe.execute(f"EXPLAIN {sql}", values) if values else self._conn.probe.execute(f"EXPLAIN {sql}")
             bound.add(sql)
         except (duckdb.BinderException, duckdb.CatalogException) as e:
-            raise BoundElsewhere(e) from e
+            raise NotBound from e
         except duckdb.Error:
             return
 
@@ -248,12 +246,9 @@ class Cursor(FakeSnowflakeCursor):
                 pause = min(pause * 2, 0.2)
 
     def _dml_answer(self, plan: Plan, table: pa.Table) -> None:
-        counted = dialect_dml.merge_counts(table) if plan.merge else [table.column(0)[0].as_py() if table.num_rows else 0]
-        numbers = dict(zip(("number of rows inserted", "number of rows updated", "number of rows deleted"), counted, strict=False)) if plan.merge else {plan.counts[0]: counted[0]}
-        row = tuple(numbers.get(name, 0) for name in plan.counts)
-        self._arrow_table, self.columns = wire.rows_table([(name, "fixed") for name in plan.counts], [row])
-        self._arrow_table = self._arrow_table.rename_columns(list(plan.counts))
-        self._rowcount = sum(counted)
+        numbers = dialect_dml.counted(plan.counts, table, plan.merge)
+        self._answer([(name, "fixed") for name in plan.counts], tuple(numbers))
+        self._rowcount = sum(numbers)
 
     # --- the statements that are not queries
 
@@ -262,18 +257,15 @@ class Cursor(FakeSnowflakeCursor):
             case exp.Transaction() | exp.Commit() | exp.Rollback():
                 self._transaction(tree)
             case exp.Use():
-                self._use(tree)
+                dialect_ddl.use(tree, self._conn)
+                self._status(dialect_ddl.SUCCESS)
+            case exp.Alter() if str(tree.args.get("kind")).upper() == "SESSION":
+                self._status(dialect_ddl.SUCCESS)  # parameters of a session change nothing here
             case exp.Create() | exp.Drop() | exp.Alter() | exp.Comment():
-                if isinstance(tree, exp.Alter) and str(tree.args.get("kind")).upper() == "SESSION":
-                    self._status(dialect_ddl.SUCCESS)  # parameters of a session change nothing here
-                    return
-                make: Callable[..., dialect_ddl.Change] = {
-                    exp.Create: dialect_ddl.create, exp.Drop: dialect_ddl.drop, exp.Alter: dialect_alter.alter, exp.Comment: dialect_ddl.comment,
-                }[type(tree)]  # fmt: skip
                 self._end_transaction("COMMIT")  # docs.snowflake.com/en/sql-reference/transactions (DDL)
                 identifier_tables(tree)
                 upper_case(tree)
-                self._change(make(tree, self._conn, self.resolve_function))
+                self._change(CHANGES[type(tree)](tree, self._conn, self.resolve_function))
             case exp.Describe():
                 identifier_tables(tree)
                 upper_case(tree)
@@ -311,25 +303,6 @@ class Cursor(FakeSnowflakeCursor):
         if self._conn._in_transaction and aborts_transaction(raised) and not self._conn.aborted:
             self._conn.aborted = str(shown.raw_msg or shown.msg)
 
-    def _use(self, tree: exp.Use) -> None:
-        """docs.snowflake.com/en/sql-reference/sql/use-schema; roles and warehouses are the account's affair."""
-        kind = tree.args.get("kind")
-        kind = (kind.name if isinstance(kind, Expression) else str(kind or "")).upper()
-        table, duck = tree.this, self._conn.duck
-        if kind in ("ROLE", "WAREHOUSE", "SECONDARY ROLES"):
-            self._status(dialect_ddl.SUCCESS)
-            return
-        if kind == "DATABASE" or (not kind and not table.db):
-            database, schema = table.name, "PUBLIC" if duck.has_schema(table.name, "PUBLIC") else None
-            found = duck.has_database(database)
-        else:
-            database, schema = table.db or self._conn.database, table.name
-            found = duck.has_schema(database, schema)
-        if not found:
-            raise error("SQL compilation error:\nObject does not exist, or operation cannot be performed.", 2043, "02000")
-        self._conn.use(database, schema)
-        self._status(dialect_ddl.SUCCESS)
-
     def _change(self, change: dialect_ddl.Change) -> None:
         """Run a change as one: all of its statements or none."""
         several = len(change.statements) > 1
@@ -352,6 +325,15 @@ class Cursor(FakeSnowflakeCursor):
 
     # --- answers
 
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Rows as tuples. fakesnow's go through dicts, where columns of one name become one."""
+        if self._use_dict_result or self._arrow_table is None:
+            return super().fetchmany(size)
+        at = self._arrow_table_fetch_index or 0
+        rows = self._arrow_table.slice(at, size or self._arraysize)
+        self._arrow_table_fetch_index = at + rows.num_rows
+        return list(zip(*[column.to_pylist() for column in rows.columns], strict=True))
+
     def _from_duck(self, sql: str, params: list[Any] | None = None) -> None:
         self._duck_conn.execute(sql, params) if params else self._duck_conn.execute(sql)
         self.columns = wire.rowtype(self._duck_conn.description or [])
@@ -359,14 +341,16 @@ class Cursor(FakeSnowflakeCursor):
         self._rowcount = self._arrow_table.num_rows
 
     def _status(self, message: str) -> None:
-        self._arrow_table, self.columns = wire.rows_table([("status", "text")], [(message,)])
-        self._arrow_table = self._arrow_table.rename_columns(["status"])
-        self._rowcount = 1
+        self._answer([("status", "text")], (message,))
+
+    def _answer(self, columns: list[tuple[str, str]], row: tuple[Any, ...]) -> None:
+        table, self.columns = wire.rows_table(columns, [row])
+        self._arrow_table, self._rowcount = table.rename_columns([name for name, _ in columns]), 1
 
     def payload(self) -> dict[str, Any]:
         """Rows, row type and statement type, for the `data` of an answer."""
         make = wire.json_payload if self.type_id in DML_TYPE_IDS else wire.payload
-        return {**make(self._arrow_table, self.columns), "statementTypeId": self.type_id}
+        return {**make(self._arrow_table, self.columns), "statementTypeId": self.type_id, "queryId": self._sfqid}
 
     def describe_only(self, sql: str) -> dict[str, Any]:
         """The columns a statement would answer with, without running it."""
@@ -410,27 +394,9 @@ class Cursor(FakeSnowflakeCursor):
         session.facts_set = facts
 
 
-class BoundElsewhere(ProgrammingError):
-    """An error found by binding a statement outside the transaction, which therefore goes on."""
-
-    def __new__(cls, raised: Exception) -> ProgrammingError:  # type: ignore[misc]
-        return translated(raised, "")
-
-
-def overwritten_table(tree: Expression) -> exp.Table | None:
-    if not (isinstance(tree, exp.Insert) and tree.args.get("overwrite")):
-        return None
-    table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
-    return table.copy()
+class NotBound(Exception):
+    """A statement that does not bind, found outside the transaction, which therefore goes on."""
 
 
 def params_in_names(tree: Expression) -> bool:
     return any(isinstance(n.this, exp.Placeholder) for n in tree.find_all(exp.DynamicIdentifier))
-
-
-def column_array(values: list[Any]) -> pa.Array:
-    """A column of parameters; values that Arrow cannot bring to one type go as text."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([None if v is None else str(v) for v in values], pa.string())

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from sqlglot import Expr as Expression
 from sqlglot import exp
 
-from local.dialect_ddl import GLOBAL, Change, Record, column_definition, literal, reference, table_comment
+from local.dialect_ddl import Change, column_definition, literal, reference, table_comment
 from local.dialect_errors import unsupported
-from local.dialect_functions import Resolve, duck_type
+from local.dialect_functions import Resolve
 from local.dialect_names import dotted, full_name, quoted
+from local.dialect_record import GLOBAL, Record
+from local.dialect_types import duck_type
 
 if TYPE_CHECKING:
     from local.duck import Connection

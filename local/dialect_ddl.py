@@ -14,15 +14,16 @@ from sqlglot import Expr as Expression
 from sqlglot import exp
 
 from local.dialect_errors import COMPILATION, error, missing_object, unsupported
-from local.dialect_functions import Resolve, duck_type, translate
+from local.dialect_functions import Resolve, translate
 from local.dialect_names import dotted, full_name, no_database, qualify, quoted
+from local.dialect_record import GLOBAL, Record, declared, forget
 from local.dialect_tables import sequences, values_columns
+from local.dialect_types import duck_type
 
 if TYPE_CHECKING:
     from local.duck import Connection
 
 SUCCESS = "Statement executed successfully."
-GLOBAL = "_fs_global._fs_information_schema"
 REFUSED = {
     "DynamicProperty": "DYNAMIC TABLE", "MaterializedProperty": "MATERIALIZED VIEW", "ExternalProperty": "EXTERNAL TABLE",
     "IcebergProperty": "ICEBERG TABLE",
@@ -122,36 +123,6 @@ def create_table(tree: exp.Create, session: Connection, resolve: Resolve) -> Cha
     return change
 
 
-@dataclass
-class Record:
-    """What DuckDB is not told of a table: its declared types, its constraints, its comments."""
-
-    parts: tuple[str, str, str]
-    types: dict[str, str] = field(default_factory=dict)
-    comments: dict[str, str] = field(default_factory=dict)
-    constraints: list[tuple[str, str, list[str], str]] = field(default_factory=list)
-
-    def write(self, session: Connection, comment: str | None) -> None:
-        forget(session, self.parts)
-        run = session.probe.execute
-        for name, kind in self.types.items():
-            run(f"INSERT INTO {GLOBAL}._firn_columns VALUES (?, ?, ?, ?, ?)", [*self.parts, name, kind])
-        for kind, name, columns, referenced in self.constraints:
-            run(f"INSERT INTO {GLOBAL}._firn_constraints VALUES (?, ?, ?, ?, ?, ?, ?)", [*self.parts, kind, name, columns, referenced])
-        if comment is not None:
-            run(f"INSERT INTO {GLOBAL}._fs_tables_ext VALUES (?, ?, ?, ?)", [*self.parts, comment])
-
-
-def forget(session: Connection, parts: tuple[str, str, str]) -> None:
-    own = "table_catalog = ? AND table_schema = ? AND table_name = ?"
-    for table in ("_firn_columns", "_firn_constraints"):
-        session.probe.execute(f"DELETE FROM {GLOBAL}.{table} WHERE {own}", list(parts))
-    for table in ("_fs_tables_ext", "_fs_columns_ext"):
-        session.probe.execute(
-            f"DELETE FROM {GLOBAL}.{table} WHERE ext_table_catalog = ? AND ext_table_schema = ? AND ext_table_name = ?", list(parts)
-        )
-
-
 def reference(session: Connection, parts: tuple[str, str, str]) -> str:
     return dotted(("temp", "main", session.temporary[parts])) if parts in session.temporary else dotted(parts)
 
@@ -242,24 +213,6 @@ def names_in(nodes: list[Expression]) -> list[str]:
     return [n.name for n in nodes]
 
 
-def declared(kind: exp.DataType) -> str:
-    """The type as DESCRIBE TABLE prints it: docs.snowflake.com/en/sql-reference/sql/desc-table"""
-    sizes = [p.name for p in kind.expressions if isinstance(p, exp.DataTypeParam)]
-    t = exp.DataType.Type
-    if kind.this in (t.INT, t.BIGINT, t.SMALLINT, t.TINYINT):
-        return "NUMBER(38,0)"
-    if kind.this == t.DECIMAL:
-        return f"NUMBER({sizes[0] if sizes else 38},{sizes[1] if len(sizes) > 1 else 0})"
-    if kind.this in (t.VARCHAR, t.TEXT, t.CHAR, t.NVARCHAR, t.NCHAR):
-        return f"VARCHAR({sizes[0] if sizes else 1 if kind.this == t.CHAR else 16777216})"
-    if kind.this in (t.FLOAT, t.DOUBLE):
-        return "FLOAT"
-    if kind.this in (t.BINARY, t.VARBINARY):
-        return f"BINARY({sizes[0] if sizes else 8388608})"
-    fixed = {t.TIMESTAMP: "TIMESTAMP_NTZ(9)", t.TIMESTAMPNTZ: "TIMESTAMP_NTZ(9)", t.DATETIME: "TIMESTAMP_NTZ(9)", t.TIMESTAMPLTZ: "TIMESTAMP_LTZ(9)", t.TIMESTAMPTZ: "TIMESTAMP_TZ(9)", t.TIME: "TIME(9)"}  # fmt: skip
-    return fixed.get(kind.this) or kind.this.name
-
-
 # --- views, schemas, databases, sequences
 
 
@@ -319,6 +272,24 @@ def create_database(tree: exp.Create, session: Connection, resolve: Resolve) -> 
     session.duck.create_database(name)
     session.use(name, "PUBLIC")
     return Change(f"Database {name} successfully created.")
+
+
+def use(tree: exp.Use, session: Connection) -> None:
+    """docs.snowflake.com/en/sql-reference/sql/use-schema; roles and warehouses are the account's affair."""
+    kind = tree.args.get("kind")
+    kind = (kind.name if isinstance(kind, Expression) else str(kind or "")).upper()
+    if kind in ("ROLE", "WAREHOUSE", "SECONDARY ROLES"):
+        return
+    table, duck = tree.this, session.duck
+    if kind == "DATABASE" or (not kind and not table.db):
+        database, schema = table.name, "PUBLIC" if duck.has_schema(table.name, "PUBLIC") else None
+        found = duck.has_database(database)
+    else:
+        database, schema = table.db or session.database, table.name
+        found = duck.has_schema(database, schema)
+    if not found:
+        raise error(f"{COMPILATION}Object does not exist, or operation cannot be performed.", 2043, "02000")
+    session.use(database, schema)
 
 
 def leave(session: Connection, database: str) -> None:

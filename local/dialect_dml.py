@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pyarrow as pa
 from sqlglot import Expr as Expression
 from sqlglot import exp
@@ -23,6 +26,14 @@ def prepare(tree: Expression) -> tuple[str, ...]:
         case exp.Merge():
             return merge(tree)
     return ()
+
+
+def overwritten(tree: Expression) -> exp.Delete | None:
+    """What empties the table of an INSERT OVERWRITE; to be asked before `prepare`."""
+    if not (isinstance(tree, exp.Insert) and tree.args.get("overwrite")):
+        return None
+    table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    return exp.Delete(this=table.copy())
 
 
 def update(tree: exp.Update) -> None:
@@ -58,9 +69,45 @@ def finish(tree: Expression, sql: str) -> str:
     return f"{sql} RETURNING merge_action" if isinstance(tree, exp.Merge) else sql
 
 
+def counted(counts: tuple[str, ...], table: pa.Table, is_merge: bool) -> list[int]:
+    """The numbers for the columns `counts`, from what DuckDB answered."""
+    if not is_merge:
+        return [table.column(0)[0].as_py() if table.num_rows else 0] + [0] * (len(counts) - 1)
+    by_name = dict(zip((INSERTED, UPDATED, DELETED), merge_counts(table), strict=True))
+    return [by_name[name] for name in counts]
+
+
 def merge_counts(table: pa.Table) -> list[int]:
     """(inserted, updated, deleted) from the actions that DuckDB returned."""
     found: dict[str, int] = {}
     for action in table.column(0).value_counts().to_pylist() if table.num_rows else []:
         found[action["values"]] = action["counts"]
     return [found.get("INSERT", 0), found.get("UPDATE", 0), found.get("DELETE", 0)]
+
+
+# --- one INSERT for many rows of parameters
+
+
+def insert_from(tree: Expression, name: str) -> str | None:
+    """`INSERT INTO t VALUES (?, …)` as an INSERT from the table `name`, which holds a column for each placeholder."""
+    values = tree.expression if isinstance(tree, exp.Insert) else None
+    if not isinstance(values, exp.Values) or len(values.expressions) != 1:
+        return None
+    for i, placeholder in enumerate(list(values.find_all(exp.Placeholder, bfs=False))):
+        placeholder.replace(exp.column(exp.to_identifier(f"C{i}", quoted=True)))
+    row = values.expressions[0]
+    tree.set("expression", exp.select(*(row.expressions if isinstance(row, exp.Tuple) else [row])).from_(exp.to_table(name)))
+    return tree.sql("snowflake")
+
+
+def rows_table(rows: Sequence[Sequence[Any]]) -> pa.Table:
+    columns = [column_array([row[i] for row in rows]) for i in range(len(rows[0]))]
+    return pa.Table.from_arrays(columns, names=[f"C{i}" for i in range(len(columns))])
+
+
+def column_array(values: list[Any]) -> pa.Array:
+    """A column of parameters; values that Arrow cannot bring to one type go as text."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if v is None else str(v) for v in values], pa.string())

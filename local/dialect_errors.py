@@ -111,6 +111,11 @@ PATTERNS: list[tuple[str, Maker]] = [
     (r"MERGE INTO command cannot affect the same target row", lambda m: error("Duplicate row detected during DML action", 100090, "42P18")),
     (r"NOT NULL constraint failed: .*?([^.\s]+)$", lambda m: error(f"NULL result in a non-nullable column: {m[1]}", 100072, "22000")),
     (r"No files found that match the pattern \"(.+?)\"", lambda m: missing_object(object_name(m))),
+    (
+        r"write to database \"(.+?)\" in a transaction that has already modified database \"(.+?)\"",
+        lambda m: error(f"The local account writes to one database in a transaction: '{m[2]}' is changed already, so not '{m[1]}'.", 90001, "0A000"),
+    ),
+    (r"(Conflict on .*|.* conflict.*)", lambda m: locked(f"another transaction changed the same rows first ({m[1]})")),
     (r"Division by zero", lambda m: error("Division by zero", 100051, "22012")),
     (r"Malformed JSON.*?Input: \"(.*)\"", lambda m: error(f"Error parsing JSON: {m[1][:80]}", 100069, "22P02")),
     (r"[Ii]nvalid timestamp field format: \"(.+?)\"", timestamp_or_date),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import Expr as Expression
 from sqlglot import exp
 
-from local.dialect_ddl import GLOBAL, exists, literal
+from local.dialect_ddl import exists, literal
 from local.dialect_errors import COMPILATION, error, missing_object, unsupported
-from local.dialect_names import dotted, full_name
+from local.dialect_names import full_name
+from local.dialect_record import GLOBAL
 
 if TYPE_CHECKING:
     from local.duck import Connection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -16,7 +17,8 @@ from fakesnow.transforms import show
 from snowflake.connector.cursor import DictCursor, SnowflakeCursor
 
 from local import functions
-from local.dialect import Cursor, quoted
+from local.dialect import Cursor
+from local.dialect_names import quoted
 from local.errors import exists, missing
 
 
@@ -40,6 +42,8 @@ class Connection(FakeSnowflakeConnection):
         self.duck = duck
         self.role, self.user, self.account, self.warehouse = "ACCOUNTADMIN", "LOCAL", "LOCAL", "COMPUTE_WH"
         self.temporary: dict[tuple[str, str, str], str] = {}
+        self.account_session: Any = None  # the account's own session, where there is one
+        self.app: str | None = None  # the application whose rights this session has
         self.results: dict[str, Any] = {}  # the last answers, for RESULT_SCAN
         self.last_query_id = ""
         self.facts_set: dict[str, Any] = {}
@@ -51,8 +55,8 @@ class Connection(FakeSnowflakeConnection):
         if not self.database_set:
             self.database = self._schema = None
         elif not self.schema_set:
-            self._schema = None
-            if not kwargs.get("schema") and duck.has_schema(self.database, "PUBLIC"):
+            asked, self._schema = self._schema, None
+            if not asked and duck.has_schema(self.database, "PUBLIC"):
                 self.use(self.database, "PUBLIC")
 
     def use(self, database: str, schema: str | None) -> None:
@@ -63,7 +67,7 @@ class Connection(FakeSnowflakeConnection):
 
     def facts(self) -> dict[str, Any]:
         """What CURRENT_ROLE() and its like answer; the account's own session knows better where there is one."""
-        own = getattr(self, "account_session", None) or self
+        own = self.account_session or self
         return {
             "role": getattr(own, "role", self.role),
             "warehouse": getattr(own, "warehouse", self.warehouse),
@@ -106,6 +110,7 @@ class Duck(FakeSnow):
         self.results_cache: dict[str, tuple] = {}
         self.plans: dict[Any, Any] = {}  # statements already translated, see dialect.Cursor
         self.bound: set[str] = set()  # DuckDB statements known to bind to the tables there are
+        self.resolve_function: Callable[[Connection, tuple[str, ...]], str | None] | None = None
         self.lock = threading.RLock()
         self.session_ids = itertools.count(1)
         config: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """One staged file as COPY reads it: bytes and file format options in, rows and rejected records out.
 
-docs.snowflake.com/en/sql-reference/sql/create-file-format. CSV columns are text (local/files_csv.py), a JSON record is one VARIANT, Parquet columns are
-the text that Snowflake's cast to VARCHAR gives, or one VARIANT `$1`. Records are numbered from 1 after the header, as
+docs.snowflake.com/en/sql-reference/sql/create-file-format. CSV columns are text (local/files_csv.py), a JSON record is one VARIANT,
+Parquet columns are the text that Snowflake's cast to VARCHAR gives, or one VARIANT `$1`. Records are numbered from 1 after the header, as
 METADATA$FILE_ROW_NUMBER does; a rejected record keeps its number. Lines of errors count from 1, header included.
 
 Refused: AVRO, ORC, XML. Not used when loading text: DATE_FORMAT and its like, BINARY_FORMAT, FILE_EXTENSION, ENABLE_OCTAL.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import json
 import re
 import zlib

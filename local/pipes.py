@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from local import grants, stages
 from local.answer import Answer, status, table
 from local.errors import exists, failed, missing, refused, syntax
-from local.pipes_access import created, shown
+from local.pipes_access import check_schema, created, shown
 from local.pipes_copy import Copy, columns_of, read_copy
 from local.pipes_history import (
     COPY_DAYS,
@@ -67,6 +67,7 @@ def create_pipe(account: Account, session: Session, reader: Reader) -> Answer:
     if session.app:
         raise refused("Unsupported feature 'CREATE PIPE' in an application.")
     database, schema, name = session.resolve(reader.name())
+    check_schema(account, database, schema)
     options = reader.options("AS")
     reader.expect("AS")
     definition = reader.rest()

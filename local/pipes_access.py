@@ -65,8 +65,13 @@ def shown(account: Account, session: Session, reader: Reader, kind: str) -> Iter
     if not reader.done:
         raise syntax(f"syntax error at '{reader.peek()}': expected LIKE '…' or IN …")
     for thing in account.catalog.find(kind, **where):
-        if like(pattern, thing.name):
+        if like(pattern, thing.name) and account.duck.has_schema(thing.database, thing.schema):
             yield created(thing), thing
+
+
+def check_schema(account: Account, database: str, schema: str) -> None:
+    if not account.duck.has_schema(database, schema):
+        raise missing("Schema", f"{database}.{schema}")
 
 
 def created(thing: Thing) -> dt.datetime:
@@ -218,6 +223,7 @@ def create_file_format(account: Account, session: Session, reader: Reader) -> An
     reader.expect("FILE", "FORMAT")
     lenient = reader.words("IF", "NOT", "EXISTS")
     database, schema, name = session.resolve(reader.name())
+    check_schema(account, database, schema)
     options = reader.options()
     comment = options.pop("COMMENT", "")
     files.check_options(options)

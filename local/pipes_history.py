@@ -115,6 +115,13 @@ def forget_loader(account: Account, database: str, loader: str) -> None:
         cursor.execute(f"DELETE FROM {place(database)} WHERE loader = ?", [loader])
 
 
+def forget_table(account: Account, database: str, schema: str, name: str) -> None:
+    """A table that is dropped, made anew or truncated loses its COPY history; pipes keep theirs."""
+    with account.duck.duck_conn.cursor() as cursor:
+        prepare(cursor, database)
+        cursor.execute(f"DELETE FROM {place(database)} WHERE loader = '' AND table_schema = ? AND table_name = ?", [schema, name])
+
+
 def latest(account: Account, database: str, loader: str) -> tuple[str, dt.datetime] | None:
     """The file this pipe loaded last, and when."""
     with account.duck.duck_conn.cursor() as cursor:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from local import files, stages
 from local.errors import failed
 from local.files import Contents, Rejected
-from local.pipes_copy import METADATA, Column, Copy, columns_of, columns_used, quoted, transformed
+from local.pipes_copy import Column, Copy, columns_of, columns_used, quoted, transformed
 from local.pipes_history import FAILED, LOADED, PARTLY, RUNNING, Load, known_file, prepare, record
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def load_file(account: Account, cursor: Any, copy: Copy, path: str, loader: Load
             columns = evolve(account, cursor, copy, columns, contents.rows.column_names)
         load = replace(load, row_parsed=contents.parsed)
         return append(account, cursor, copy, columns, contents, (name, etag, modified_at, scanned_at), load, loader)
+    except duckdb.TransactionException:
+        raise  # nothing is wrong with the file: it stays in the queue
     except duckdb.Error as e:
         return noted(cursor, replace(load, rejected=[Rejected(0, 0, 0, f"{name}: {str(e).splitlines()[0]}")]), loader)
 
@@ -289,6 +291,3 @@ def committed(cursor: Any, insert: str | None, load: Load, loader: Loader) -> No
             if attempt == ATTEMPTS - 1 or not loader.is_transaction:
                 raise
             time.sleep(0.02 * 2**attempt)
-
-
-assert set(METADATA) >= {"METADATA$FILENAME", "METADATA$START_SCAN_TIME"}

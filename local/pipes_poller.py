@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
+import duckdb
+from botocore.exceptions import BotoCoreError
+
 from local import stages
 from local.pipes_copy import Copy
 from local.pipes_history import FAILED, PIPE_DAYS, RUNNING, known, known_file, prepare
@@ -242,8 +245,8 @@ class Poller:
             identity = pipe["identity"] + ("/again" if is_again else "")
             load = load_file(self.account, cursor, copy, delivery.path, Loader(pipe.full_name, identity, self.rows_per_commit), delivery.received_at)
         except Exception as e:
-            if isinstance(e, (ConnectionError, TimeoutError)) or "EndpointConnection" in type(e).__name__:
-                raise  # S3 is away: the message stays in the queue
+            if isinstance(e, (BotoCoreError, duckdb.TransactionException)):
+                raise  # S3 is away, or others are writing: the message stays in the queue
             log.exception("pipe %s: %s was not loaded", pipe.full_name, delivery.path)
             self.account.catalog.change(pipe, error=f"{delivery.path}: {e}")
             return

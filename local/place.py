@@ -69,7 +69,7 @@ class Place:
         if (state := self.state()) is not None:
             return {**state, "already": True}
         for name, number in (("account", port), ("S3", s3_port)):
-            if not free(number):
+            if not free_soon(number):
                 raise NotRunning(
                     f"port {number}, wanted for the {name}, is in use by another program. "
                     f"Choose others: firn up --port {number + 100} --s3-port {number + 101}"
@@ -171,6 +171,16 @@ def free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
+    return True
+
+
+def free_soon(port: int, seconds: float = 3) -> bool:
+    """Free now or in a moment: the S3 of a killed account takes one to notice and end."""
+    end = time.monotonic() + seconds
+    while not free(port):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
     return True
 
 

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from local import pipes_access
 from local.answer import Answer, status, table
 from local.errors import exists, failed, missing, refused, syntax
-from local.pipes_access import file_format_of, is_allowed, like, options_text, shown
+from local.pipes_access import check_schema, file_format_of, is_allowed, options_text, shown
 from local.reader import Reader
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ def part_of_path(name: str) -> str:
 
 
 def forget(account: Account, database: str, schema: str | None = None) -> None:
-    """Delete the files of all internal stages of a dropped database or schema."""
+    """Forget stages with their files, file formats and pipes of a dropped database or schema."""
     place = account.folder.joinpath("stages", *(part_of_path(name) for name in (database, schema) if name))
     shutil.rmtree(place, ignore_errors=True)
+    account.catalog.drop_all(database=database, schema=schema, kinds=("stage", "file_format", "pipe", "pipe_file", "table_option"))
 
 
 def locate(account: Account, session: Session, text: str) -> Location:
@@ -184,6 +185,7 @@ def create_stage(account: Account, session: Session, reader: Reader) -> Answer:
     if is_temporary and session.app:
         raise refused("Temporary stages cannot be created in an application.")
     database, schema, name = session.resolve(reader.name())
+    check_schema(account, database, schema)
     options = reader.options()
     if account.catalog.get("stage", name, database=database, schema=schema) and not replace:
         if lenient:
@@ -276,9 +278,13 @@ def describe_stage(account: Account, session: Session, reader: Reader) -> Answer
 # --- files on stages
 
 
+def bare(reader: Reader) -> str:
+    return reader.sql.strip().rstrip(";").rstrip()
+
+
 def stage_and_pattern(reader: Reader, verb: str) -> tuple[str, str | None]:
     """The location and the PATTERN of a LIST or REMOVE. Read from the text: a path may hold what the tokenizer takes for a comment."""
-    found = re.match(rf"\s*(?:{verb})\s+('@[^']*'|@\S+)\s*(?:PATTERN\s*=\s*'((?:[^']|'')*)')?\s*;?\s*$", reader.sql, re.IGNORECASE)
+    found = re.match(rf"\s*(?:{verb})\s+('@[^']*'|@\S+)\s*(?:PATTERN\s*=\s*'((?:[^']|'')*)')?\s*$", bare(reader), re.IGNORECASE)
     if not found:
         raise syntax(f"syntax error: expected {verb.split('|')[0]} @stage[/path] [PATTERN = '…']")
     return found.group(1).strip("'"), found.group(2) and found.group(2).replace("''", "'").replace("\\\\", "\\")
@@ -319,14 +325,14 @@ GET = re.compile(r"\s*GET\s+('@[^']*'|@\S+)\s+(?:'file://((?:[^']|'')*)'|file://
 
 def put_data(account: Account, session: Session, reader: Reader) -> dict[str, Any]:
     """The `data` of the answer to PUT: tells the client into which folder to copy which of its files."""
-    found = PUT.match(reader.sql)
+    found = PUT.match(bare(reader))
     if not found:
         raise syntax("syntax error: expected PUT file://<path> @<stage>[/<path>] [options]")
     quoted, plain, target, rest = found.groups()
     location = locate(account, session, target)
     if location.url:
         raise refused(f"PUT is not supported for external stages: {target}")
-    options = Reader(rest).options() if rest.strip(" ;") else {}
+    options = Reader(rest).options() if rest.strip() else {}
     folder = inside(location, location.path)
     folder.mkdir(parents=True, exist_ok=True)
     source = (quoted.replace("''", "'").replace("\\\\", "\\") if quoted is not None else plain).removeprefix("localhost")
@@ -356,14 +362,14 @@ def target_name(source: str, is_compressed: bool) -> str:
 
 def get_data(account: Account, session: Session, reader: Reader) -> dict[str, Any]:
     """The `data` of the answer to GET: which files of which folder the client is to copy, and where to."""
-    found = GET.match(reader.sql)
+    found = GET.match(bare(reader))
     if not found:
         raise syntax("syntax error: expected GET @<stage>[/<path>] file://<folder> [options]")
     target, quoted, plain, rest = found.groups()
     location = locate(account, session, target)
     if location.url:
         raise refused(f"GET is not supported for external stages: {target}")
-    options = Reader(rest).options() if rest.strip(" ;") else {}
+    options = Reader(rest).options() if rest.strip() else {}
     return {
         "command": "DOWNLOAD",
         "src_locations": [file.path for file in matching(account, location, options.get("PATTERN"))],

@@ -37,16 +37,19 @@ def create_table(table: str, columns: Mapping[str, str], key: tuple[str, ...] = 
 
 
 def add_column(table: str, column: str, type_name: str) -> str:
-    """
+    """A column for what a spec declares since; rows that are there have no value in it.
+
     >>> add_column("silver.customers", "phone", "VARCHAR")
     'ALTER TABLE silver.customers ADD COLUMN IF NOT EXISTS phone VARCHAR'
     """
-    plain_type = type_name.removesuffix(" NOT NULL")  # rows that are there have no value for it
-    return f"ALTER TABLE {names.qualified(*table.split('.'))} ADD COLUMN IF NOT EXISTS {names.identifier(column)} {plain_type}"
+    plain_type = type_name.removesuffix(" NOT NULL")
+    altered = names.qualified(*table.split("."))
+    return f"ALTER TABLE {altered} ADD COLUMN IF NOT EXISTS {names.identifier(column)} {plain_type}"
 
 
 def grant_select(table: str, role: str) -> str:
-    """
+    """Reading for an application role.
+
     >>> grant_select("gold.dim_city", "app_reader")
     'GRANT SELECT ON TABLE gold.dim_city TO APPLICATION ROLE app_reader'
     """
@@ -174,7 +177,8 @@ def standing_members(pipeline: Pipeline, dimension: Dimension) -> str:
 
 
 def suspend_task(name: str) -> str:
-    """
+    """Stops a task from starting, if there is one.
+
     >>> suspend_task("retail_begin")
     'ALTER TASK IF EXISTS tasks.retail_begin SUSPEND'
     """

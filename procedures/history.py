@@ -130,4 +130,5 @@ def windows(before: DataFrame, after: DataFrame, dimension: Dimension) -> DataFr
         ends.cast(moment).alias("changed_to"),
     )
     same_key = reduce(and_, [F.col(column) == F.col(f"member_{column}") for column in key])
-    return spans.join(members, on=same_key, how="inner").select("durable_key", "changed_from", "changed_to")
+    pointed_at = spans.join(members, on=same_key, how="inner")
+    return pointed_at.select("durable_key", "changed_from", "changed_to").distinct()

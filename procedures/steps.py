@@ -13,7 +13,7 @@ import runlog
 import snowflake.snowpark.functions as F
 import watermark
 import writing
-from cleaning import checked, content, staged_columns, typed, with_outcome
+from cleaning import checked, content, typed, with_outcome
 from runlog import StepResult
 from snowflake.snowpark import Column, DataFrame, Row, Session, Window
 from specs import Dimension, Fact, Lookup, Pipeline, Source

@@ -26,9 +26,9 @@ def set_status(run: Run, status: str) -> None:
 
 
 def finish(run: Run) -> dict[str, Any]:
-    """The run in a word and in rows: failed when a step failed, nothing new when none wrote anything."""
+    """The run in a word: failed when a step failed, nothing new when none wrote anything."""
     found = run.session.sql(
-        f"SELECT step, status, rows_read, rows_written, error FROM {LOG} WHERE run_id = ? AND pipeline = ? ORDER BY started_at",
+        f"SELECT step, status, error FROM {LOG} WHERE run_id = ? AND pipeline = ? ORDER BY started_at",
         params=[run.run_id, run.pipeline.name],
     ).collect()
     statuses = {row["STATUS"] for row in found}

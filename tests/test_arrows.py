@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 BOTTOM = {"names", "expressions"}
-SPECS = {"specs", "spec_file"}
+SPECS = {"specs", "spec_file", "spec_nodes"}
 PURE = {"cleaning", "history", "facts", "measures", "taskgraph", "validity"}
 STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
 INPUT_OUTPUT = {"writing", "watermark", "runlog"}

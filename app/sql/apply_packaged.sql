@@ -15,6 +15,7 @@ IMPORTS = (
     '/procedures/names.py',
     '/procedures/runlog.py',
     '/procedures/spec_file.py',
+    '/procedures/spec_nodes.py',
     '/procedures/specs.py',
     '/procedures/steps.py',
     '/procedures/taskgraph.py',

@@ -57,7 +57,7 @@ class Landing:
         self.duck_conn.execute("CREATE SCHEMA LANDING.BRONZE")
         self.now, self.bucket = NOW, bucket
         self.account = SimpleNamespace(
-            duck=SimpleNamespace(duck_conn=self.duck_conn, has_database=lambda name: name == "LANDING"),
+            duck=SimpleNamespace(duck_conn=self.duck_conn, has_database=lambda name: name == "LANDING", has_schema=lambda *name: name == ("LANDING", "BRONZE")),
             catalog=Catalog(folder / "catalog.sqlite3"),
             folder=folder,
             s3=s3,
@@ -574,7 +574,8 @@ def test_an_external_stage_lists_objects(landing):
     landing.put("customers/a.csv", "id\n1\n")
     landing.put("orders/b.csv", "id\n1\n")
 
-    (file,) = landing.sql("LIST @landing/customers/ PATTERN = '.*csv'")
+    (file,) = landing.sql("LIST @landing/customers/ PATTERN = '.*csv';")
+    assert landing.sql("LIST @landing/customers/;") == [file]
     assert (file["name"], file["size"]) == (f"s3://{landing.bucket}/customers/a.csv", 5)
 
 
@@ -607,6 +608,20 @@ def test_a_put_that_may_not_overwrite_leaves_the_file_alone(landing, tmp_path):
 
     assert kept["stageInfo"]["location"] != str(folder)
     assert replaced["stageInfo"]["location"] == str(folder)
+
+
+def test_what_is_in_a_dropped_schema_is_forgotten(landing):
+    landing.customers()
+    landing.sql("CREATE STAGE files")
+    stages.forget(landing.account, "LANDING", "BRONZE")
+
+    assert landing.sql("SHOW STAGES") == landing.sql("SHOW PIPES") == []
+    assert not stages.stage_folder(landing.account, "LANDING", "BRONZE", "FILES").exists()
+
+
+def test_a_stage_needs_a_schema(landing):
+    with pytest.raises(ProgrammingError, match="Schema 'LANDING.NOWHERE' does not exist"):
+        landing.sql("CREATE STAGE nowhere.files")
 
 
 @pytest.mark.parametrize("name", ['@"../../etc"/passwd', "@files/../../../secret"])

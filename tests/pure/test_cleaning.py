@@ -6,7 +6,7 @@ import cleaning
 import pytest
 import spec_file
 import specs
-from conftest import rows, table
+from frames import rows, table
 
 PEOPLE = spec_file.parse("""
 pipeline: people

@@ -8,7 +8,7 @@ from typing import Any
 import history
 import pytest
 import specs
-from conftest import rows, table
+from frames import rows, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from snowflake.snowpark import types as T
