@@ -149,7 +149,7 @@ class Account:
         columns = {column: [row[i] for row in answer.rows] for i, (column, _) in enumerate(answer.columns)}
         types = {"fixed": pa.int64(), "boolean": pa.bool_(), "timestamp_ltz": pa.timestamp("us", "UTC"), "timestamp_ntz": pa.timestamp("us")}
         arrays = [pa.array(columns[c], types.get(kind, pa.string())) for c, kind in answer.columns]
-        session.connection._duck_conn.register(name, pa.table(arrays, names=[c.upper() for c, _ in answer.columns]))  # noqa: SLF001
+        session.connection._duck_conn.register(name, pa.table(arrays, names=[c.upper() for c, _ in answer.columns]))
         return name
 
     def close(self) -> None:
