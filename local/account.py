@@ -41,6 +41,7 @@ class Account:
         self.sessions: dict[str, Session] = {}
         self.workers = routines.Workers(self)
         self.views = 0
+        self.counted = {"run": 0, "described": 0}  # statements since the start, for those who count round trips
         self.duck.resolve_function = self._function_name  # type: ignore[attr-defined]
         routines.register_functions(self)
 
@@ -79,6 +80,7 @@ class Account:
     def execute(self, session: Session, sql: str, params: Any = None, *, describe: bool = False) -> dict[str, Any]:
         """Carry out one statement. Gives the `data` of the answer on the wire. Raises Snowflake's ProgrammingError."""
         with session.busy:
+            self.counted["described" if describe else "run"] += 1
             reader = Reader(sql)
             words = statements.head(reader)
             if words[:1] in (("PUT",), ("GET",)):
