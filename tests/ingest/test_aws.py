@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
+from urllib.parse import unquote_plus
 
 import boto3
 import pytest
@@ -54,6 +55,7 @@ def clients(server):
     s3, iam = server.s3.client("s3"), server.s3.client("iam")
     for bucket in s3.list_buckets()["Buckets"]:
         aws.empty(s3, bucket["Name"])
+        s3.delete_bucket_tagging(Bucket=bucket["Name"])  # moto keeps them for the next bucket of that name
         s3.delete_bucket(Bucket=bucket["Name"])
     for role in iam.list_roles()["Roles"]:
         name = role["RoleName"]
@@ -94,7 +96,8 @@ def test_a_file_put_under_a_wired_prefix_reaches_the_queue_and_another_does_not(
 
     queue = clients("sqs").get_queue_url(QueueName="sf-snowpipe-1")["QueueUrl"]
     bodies = [json.loads(m["Body"]) for m in clients("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])]
-    assert [r["s3"]["object"]["key"] for b in bodies for r in b.get("Records", [])] == ["crm/customers/day+1%2B%C3%A9%25.csv"]
+    keys = [unquote_plus(r["s3"]["object"]["key"]) for b in bodies for r in b.get("Records", [])]
+    assert keys == ["crm/customers/day 1+é%.csv"]
 
 
 def test_the_role_comes_when_the_integration_is_there_and_reads_when_the_pipes_are(clients):
@@ -113,9 +116,9 @@ def test_the_role_comes_when_the_integration_is_there_and_reads_when_the_pipes_a
 
 
 def test_an_apply_that_was_cut_off_anywhere_goes_on(clients):
-    for done in range(1, len(aws.planned(clients, WANTED).calls)):
+    for number in range(len(aws.planned(clients, WANTED).calls) - 1):
         aws.carry_out(clients, aws.planned(clients, WANTED).calls[:1])
-        if done == 1:  # between a bucket's creation and its tag: firn cannot tell it from another's, and says what to do
+        if number == 0:  # between a bucket's creation and its tag: firn cannot tell it from another's, and says what to do
             with pytest.raises(WiringError, match="put-bucket-tagging"):
                 aws.apply(clients, WANTED)
             clients("s3").put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": [{"Key": "firn", "Value": "made"}]})
@@ -474,7 +477,7 @@ def in_process():
     return lambda service: made.setdefault(service, None) or made.update({service: boto3.client(service, **keys)}) or made[service]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(prior=priors, wanted=wishes)
 def test_whatever_was_there_apply_leaves_nothing_to_do_or_touches_nothing(prior, wanted):
     with mock_aws():
