@@ -117,12 +117,12 @@ def asked(clients: Clients, call: Call) -> dict[str, Any]:
         raise WiringError(f"{call.service} {call.name}: {e}") from e
 
 
-def empty(s3: Any, Bucket: str) -> None:
+def empty(s3: Any, Bucket: str, **owner: str) -> None:
     """Delete every object, every version and every marker, a page at a time."""
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=Bucket):
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=Bucket, **owner):
         things = [{"Key": t["Key"], "VersionId": t["VersionId"]} for kind in ("Versions", "DeleteMarkers") for t in page.get(kind, [])]
         if things:
-            failed = s3.delete_objects(Bucket=Bucket, Delete={"Objects": things, "Quiet": True}).get("Errors", [])
+            failed = s3.delete_objects(Bucket=Bucket, Delete={"Objects": things, "Quiet": True}, **owner).get("Errors", [])
             if failed:
                 raise WiringError(f"s3 delete_objects: {failed[0]['Key']}: {failed[0].get('Message', failed[0].get('Code'))}")
 

@@ -41,7 +41,14 @@ def plan(wanted: Wanted, found: Found) -> Plan:
     parts = [bucket_part(wanted, found), role_part(wanted, found.role)]
     findings = tuple(f for part, _ in parts for f in part)
     is_refused = any(f.sign == "!" for f in findings)
-    return Plan(findings, () if is_refused else tuple(call for _, calls in parts for call in calls))
+    return Plan(findings, () if is_refused else tuple(guarded(call, wanted) for _, calls in parts for call in calls))
+
+
+def guarded(call: Call, wanted: Wanted) -> Call:
+    """S3 refuses the request if the bucket has come to belong to someone else since it was looked at."""
+    if call.service != "s3" or call.name == "create_bucket":
+        return call
+    return replace(call, arguments={**call.arguments, "ExpectedBucketOwner": wanted.account_id})
 
 
 def said(sign: str, text: str, *calls: Call) -> Part:
@@ -84,8 +91,8 @@ def known(wanted: Wanted, bucket: FoundBucket) -> Part:
         tags = json.dumps({"TagSet": [*({"Key": k, "Value": v} for k, v in bucket.tags.items()), {"Key": TAG, "Value": WIRED}]})
         return said(
             "!",
-            f"bucket {wanted.bucket} is there and was not made by firn. To have it wired (firn will never delete it), its owner tags it: "
-            f"aws s3api put-bucket-tagging --bucket {wanted.bucket} --tagging '{tags}'",
+            f"bucket {wanted.bucket} is there and was not made by firn. To have it wired (firn will never delete it), its owner tags it; "
+            f"if firn was interrupted while making it, with {MADE} instead of {WIRED}: aws s3api put-bucket-tagging --bucket {wanted.bucket} --tagging '{tags}'",
         )
     return said("=", f"bucket {wanted.bucket} in {bucket.region} ({'made by firn' if bucket.tags[TAG] == MADE else 'handed to firn'})")
 
@@ -239,7 +246,7 @@ def removals(wanted: Wanted, found: Found, *, with_objects: bool = False) -> Pla
         lines, steps = bucket_removed(wanted, bucket, with_objects=with_objects)
         findings, calls = [*findings, *lines], [*calls, *steps]
     is_refused = any(f.sign == "!" for f in findings)
-    return Plan(tuple(findings), () if is_refused else tuple(calls))
+    return Plan(tuple(findings), () if is_refused else tuple(guarded(call, wanted) for call in calls))
 
 
 def role_removed(wanted: Wanted, role: FoundRole) -> Part:
