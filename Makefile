@@ -13,7 +13,7 @@ $(READY): requirements.txt
 	@echo "installing into $(VENV) (once; about a minute)"
 	@$(PYTHON) -m venv $(VENV) || { echo "python's venv module is missing (on Debian: apt install python3-venv)"; exit 1; }
 	@$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement requirements.txt 2>$(VENV)/install.log || { grep -v WARNING $(VENV)/install.log; echo "the install failed; mend the cause above and run make again"; exit 1; }
-	@printf '#!/bin/sh\n# the firn command of this clone\nPYTHONPATH="%s" PYTHONWARNINGS=ignore exec "%s/bin/python" -m local "$$@"\n' "$(CURDIR)" "$(CURDIR)/$(VENV)" > $(VENV)/bin/firn
+	@printf '#!/bin/sh\n# the firn command of this clone\nPYTHONPATH="%s" PYTHONWARNINGS=ignore exec "%s/bin/python" -P -m local "$$@"\n' "$(CURDIR)" "$(CURDIR)/$(VENV)" > $(VENV)/bin/firn
 	@chmod +x $(VENV)/bin/firn
 	@touch $(READY)
 
