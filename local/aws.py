@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ingest import aws
-from ingest.aws_state import ROLE_ARN, Finding, Route, Trust, Wanted, WiringError
+from ingest.aws_state import ROLE_ARN, Finding, Plan, Route, Trust, Wanted, WiringError
 from local.place import NotRunning, Place
 
 ROLE = "firn-landing-reader"  # as setup_sql/03_storage_integration.sql names it
@@ -59,6 +59,18 @@ def run(place: Place, arguments: argparse.Namespace) -> int:
         clients, region = clients_of(place, arguments.profile, arguments.region)
         wanted = wish(place, arguments, clients, region)
         return ACTIONS[arguments.action](clients, wanted, arguments)
+    except WiringError as e:
+        raise NotRunning(str(e)) from e
+
+
+def applied(place: Place, words: list[str]) -> Plan:
+    """`firn aws apply` with these words, for the demo and the tests: the plan that was carried out instead of lines."""
+    parser = argparse.ArgumentParser()
+    add(parser.add_subparsers())
+    arguments = parser.parse_args(["aws", "apply", *words])
+    try:
+        clients, region = clients_of(place, arguments.profile, arguments.region)
+        return aws.apply(clients, wish(place, arguments, clients, region))
     except WiringError as e:
         raise NotRunning(str(e)) from e
 
