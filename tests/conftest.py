@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def localtest() -> Iterator[Session]:
     """Snowpark's local testing: frames computed by pandas in this process."""
-    opened = Session.builder.config("local_testing", True).create()
+    opened = Session.builder.configs({"local_testing": True, "disable_local_testing_telemetry": True}).create()
     yield opened
     with alone(opened):
         opened.close()

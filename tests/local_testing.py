@@ -60,7 +60,9 @@ def is_email(value: ColumnEmulator) -> ColumnEmulator:
 def unless_null(left: ColumnEmulator, right: ColumnEmulator, comparison: ColumnEmulator) -> ColumnEmulator:
     """A comparison that is NULL where a side is; local testing finds NULL and 'a' different."""
     sides = zip(left, right, comparison, strict=True)
-    result = ColumnEmulator(data=[None if is_null(a) or is_null(b) else bool(c) for a, b, c in sides], dtype=object)
+    found = [None if is_null(a) or is_null(b) else bool(c) for a, b, c in sides]
+    # pandas takes no rows of objects for a list of columns, and a filter by it leaves none of those
+    result = ColumnEmulator(data=found, dtype=object if found else bool)
     result.sf_type = ColumnType(T.BooleanType(), True)
     return result
 
