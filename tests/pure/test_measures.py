@@ -101,6 +101,10 @@ ORDERS_BY_NUMBER = st.dictionaries(st.integers(1, 4), ORDER, max_size=4)
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(before={}, after={})
 @example(before={1: ("north", 1, "paid", JANUARY)}, after={1: ("south", 1, "paid", FEBRUARY)})  # it moved: both are touched
+@example(
+    before={1: ("north", 1, "paid", JANUARY), 2: (None, 2, "paid", FEBRUARY)},
+    after={1: ("north", 1, "paid", JANUARY), 2: (None, 4, "paid", FEBRUARY)},
+)  # January and north stay as they are; the group NULL changes
 @given(before=ORDERS_BY_NUMBER, after=ORDERS_BY_NUMBER)
 def test_computing_what_was_touched_is_computing_everything(frame, name, before, after):
     """Whatever was added, changed and removed between two states of the facts."""
