@@ -137,8 +137,8 @@ def keys(lookup: Lookup) -> list[Column]:
 def inferred_members(unseen: DataFrame, dimension: Dimension, types: Mapping[str, str]) -> DataFrame:
     """Versions for keys of which only facts have spoken: all time, no values, is_inferred."""
     empty = [
-        F.lit(None).cast(snowpark_type(types[column])).alias(column)
-        for column in (*dimension.tracked, *dimension.overwritten)
+        F.lit(None).cast(snowpark_type(type_name)).alias(column)
+        for column, type_name in dimension.attribute_types(types).items()
     ]
     return unseen.select(
         *[F.col(column) for column in dimension.key],
