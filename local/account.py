@@ -41,6 +41,7 @@ class Account:
         self.sessions: dict[str, Session] = {}
         self.workers = routines.Workers(self)
         self.views = 0
+        self.counted = {"run": 0, "described": 0}  # statements since the start, for those who count round trips
         self.duck.resolve_function = self._function_name  # type: ignore[attr-defined]
         routines.register_functions(self)
 
@@ -79,6 +80,7 @@ class Account:
     def execute(self, session: Session, sql: str, params: Any = None, *, describe: bool = False) -> dict[str, Any]:
         """Carry out one statement. Gives the `data` of the answer on the wire. Raises Snowflake's ProgrammingError."""
         with session.busy:
+            self.counted["described" if describe else "run"] += 1
             reader = Reader(sql)
             words = statements.head(reader)
             if words[:1] in (("PUT",), ("GET",)):
@@ -149,7 +151,7 @@ class Account:
         columns = {column: [row[i] for row in answer.rows] for i, (column, _) in enumerate(answer.columns)}
         types = {"fixed": pa.int64(), "boolean": pa.bool_(), "timestamp_ltz": pa.timestamp("us", "UTC"), "timestamp_ntz": pa.timestamp("us")}
         arrays = [pa.array(columns[c], types.get(kind, pa.string())) for c, kind in answer.columns]
-        session.connection._duck_conn.register(name, pa.table(arrays, names=[c.upper() for c, _ in answer.columns]))  # noqa: SLF001
+        session.connection._duck_conn.register(name, pa.table(arrays, names=[c.upper() for c, _ in answer.columns]))
         return name
 
     def close(self) -> None:

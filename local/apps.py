@@ -240,9 +240,9 @@ def drop_database(account: Account, name: str) -> None:
         if session.connection.database == name:
             session.rollback()
             connection = session.connection
-            connection.database = connection._schema = None  # noqa: SLF001
+            connection.database = connection._schema = None
             connection.database_set = connection.schema_set = False
-            connection._duck_conn.execute("USE memory.main")  # noqa: SLF001
+            connection._duck_conn.execute("USE memory.main")
     cleaner = account.session(None, None)
     try:
         if account.duck.has_database(name):

@@ -65,8 +65,6 @@ def batches(handler: Callable[..., Any], returns: str) -> Callable[..., Any]:
         frame = pd.DataFrame({i: column.to_pandas() for i, column in enumerate(columns)})
         return pa.array(handler(frame), type=kind, from_pandas=True)
 
-    # DuckDB reads the number of arguments from the signature
-    over_arrow.__signature__ = None  # type: ignore[attr-defined]
     return over_arrow
 
 

@@ -25,8 +25,8 @@ from local import s3
 from local.account import Account, as_snowflake_error
 from local.pipes import Poller
 from local.session import Session
-from local.wire import parameter
 from local.tasks import Scheduler
+from local.wire import parameter
 
 log = logging.getLogger("firn.server")
 SERVER_VERSION = "9.36.0"
