@@ -4,14 +4,17 @@ An event is a row of silver: key, effective_at, is_deleted, values, batch_no.  N
 which events arrived: the same events give the same outcomes, whatever the batches were.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import and_
 
 import snowflake.snowpark.functions as F
-from cleaning import content, is_absent, precedence
+import snowflake.snowpark.types as T
+from cleaning import content, is_absent, precedence, snowpark_type
 from snowflake.snowpark import Column, DataFrame, Window
 from specs import Dimension, Source
+
+UP_TO_HERE = (Window.UNBOUNDED_PRECEDING, Window.CURRENT_ROW)
 
 
 def has_key(key: Sequence[str]) -> Column:
@@ -33,7 +36,7 @@ def of_keys(rows: DataFrame, keys: DataFrame, key: Sequence[str], prefix: str = 
     return rows.join(keys, on=same(key, [f"{prefix}_{column}" for column in key]), how=how)
 
 
-def touched_keys(events: DataFrame, key: Sequence[str], since: int, source: Source | None = None) -> DataFrame:
+def touched_keys(events: DataFrame, key: Sequence[str], since: int, source: Source) -> DataFrame:
     """The keys whose history may have changed since batch `since`, as touched_….
 
     Those of new events; with a new truncation, all keys that are older; of a snapshot, all keys of its scope, as
@@ -42,11 +45,11 @@ def touched_keys(events: DataFrame, key: Sequence[str], since: int, source: Sour
     is_new = F.col("batch_no") > F.lit(since)
     named = events.filter(has_key(key))
     touched = named.filter(is_new).select(*key)
-    if source and source.truncate_when:
+    if source.truncate_when:
         truncations = events.filter(is_new & F.col("is_truncate")).select(F.max(F.col("effective_at")).alias("gone_at"))
         older = named.join(truncations, on=F.col("effective_at") <= F.col("gone_at"), how="leftsemi")
         touched = touched.union_all(older.select(*key))
-    if source and source.is_snapshot:
+    if source.is_snapshot:
         touched = touched.union_all(in_scope(named, prefixed(named.filter(is_new), source.snapshot_scope, "new"), source).select(*key))
     return prefixed(touched, key, "touched").distinct()
 
@@ -59,11 +62,17 @@ def in_scope(events: DataFrame, extracts: DataFrame, source: Source) -> DataFram
     return events.join(extracts.distinct(), on=reduce(and_, scopes), how="leftsemi")
 
 
-def journal(events: DataFrame, key: Sequence[str], since: int, source: Source | None = None) -> DataFrame:
+def journal(events: DataFrame, key: Sequence[str], since: int, source: Source) -> DataFrame:
     """All events, old and new, of the touched keys; all there are when nothing was seen before."""
     if since <= 0:
-        return events.filter(has_key(key))
-    return of_keys(events, touched_keys(events, key, since, source), key)
+        return as_journal(events.filter(has_key(key)), source)
+    return as_journal(of_keys(events, touched_keys(events, key, since, source), key), source)
+
+
+def as_journal(events: DataFrame, source: Source) -> DataFrame:
+    """Events with what the engine reads of them, and known_from: whole histories begin where they begin."""
+    known_from = F.lit(None).cast(snowpark_type(source.sequence_type)).alias("known_from")
+    return events.select(*[F.col(name) for name in event_types(source)], known_from)
 
 
 def with_truncations(rows: DataFrame, events: DataFrame, key: Sequence[str], source: Source) -> DataFrame:
@@ -71,42 +80,44 @@ def with_truncations(rows: DataFrame, events: DataFrame, key: Sequence[str], sou
     if not source.truncate_when:
         return rows
     marked = rows.with_column("kind_order", F.lit(1))
-    taken = [*(column for column in sequence_columns(source)), "batch_no"]
-    truncations = events.filter(F.coalesce(F.col("is_truncate"), F.lit(False))).select(
-        *[F.col(column).alias(f"truncate_{column}") for column in taken]
-    )
+    sequence = ("effective_at", *source.finer)
+    truncations = prefixed(events.filter(F.col("is_truncate")), sequence, "truncate")
     first = rows.group_by(*key).agg(F.min(F.col("effective_at")).alias("first_at"))
     gone = first.join(truncations, on=F.col("first_at") <= F.col("truncate_effective_at"), how="inner")
-    replaced = {
+    tombstone = {
         **{column: F.col(column) for column in key},
-        **{column: F.col(f"truncate_{column}") for column in sequence_columns(source)},
+        **{column: F.col(f"truncate_{column}") for column in sequence},
         "is_deleted": F.lit(True),
         "is_truncate": F.lit(True),
         "batch_no": F.lit(0),
         "kind_order": F.lit(0),
     }
-    return with_rows(marked, gone, replaced)
+    types = {**event_types(source), "known_from": snowpark_type(source.sequence_type), "kind_order": snowpark_type("integer")}
+    return with_rows(marked, gone, types, tombstone)
 
 
-def sequence_columns(source: Source) -> tuple[str, ...]:
-    return ("effective_at", *source.finer)
+def event_types(source: Source) -> dict[str, T.DataType]:
+    """What the engine reads of an event: all that makes it this event and no other, and its batch."""
+    own = {"effective_at": source.sequence_type, "is_deleted": "boolean", **source.marks}
+    types = source.types()
+    named = {column: snowpark_type(own[column] if column in own else types[column]) for column in content(source)}
+    return {**named, "batch_no": snowpark_type("integer")}
 
 
-def with_rows(rows: DataFrame, others: DataFrame, given: dict[str, Column]) -> DataFrame:
+def with_rows(rows: DataFrame, others: DataFrame, types: Mapping[str, T.DataType], given: Mapping[str, Column]) -> DataFrame:
     """The rows, and one for each of the others: given columns, NULL in the rest."""
-    types = {field.name.strip('"').lower(): field.datatype for field in rows.schema.fields}
     made = [given.get(name, F.lit(None)).cast(kind).alias(name) for name, kind in types.items()]
     return rows.select(*[F.col(name) for name in types]).union_all(others.select(*made))
 
 
-def with_absences(rows: DataFrame, events: DataFrame, key: Sequence[str], source: Source) -> DataFrame:
+def with_absences(rows: DataFrame, events: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
     """Outcomes of a snapshot, and a tombstone where a key is missing from the next extract of its scope (rule 19).
 
     Not where the key was seen in another scope meanwhile: it moved.
     """
     if not source.is_snapshot:
         return rows
-    place = [*source.snapshot_scope, "effective_at"]
+    key, place = dimension.key, [*source.snapshot_scope, "effective_at"]
     in_scope_of = Window.partition_by(*source.snapshot_scope or [F.lit(1)]).order_by("effective_at")
     extracts = events.select(*place).distinct()
     following = extracts.select(
@@ -123,9 +134,10 @@ def with_absences(rows: DataFrame, events: DataFrame, key: Sequence[str], source
         "effective_at": F.col("next_extract_at"),
         "is_deleted": F.lit(True),
         "batch_no": F.lit(0),
-        "known_from": F.col("known_from"),
     }
-    return with_rows(rows, gone, tombstone)
+    types, own = event_types(source), {"known_from": snowpark_type(source.sequence_type)}
+    columns = dict.fromkeys([*key, *dimension.values, *source.snapshot_scope, "effective_at", "is_deleted", "batch_no", "known_from"])
+    return with_rows(rows, gone, {name: own.get(name) or types[name] for name in columns}, tombstone)
 
 
 def newest_first(source: Source) -> list[Column]:
@@ -139,15 +151,84 @@ def newest_first(source: Source) -> list[Column]:
     return [F.col("effective_at").desc(), *finer, kind, *rest]
 
 
+def outcomes(events: DataFrame, silver: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
+    """The journal of some keys as one row per key and instant: what holds from then on.
+
+    Reads:  events  the journal, with known_from
+            silver  all events, where the source has truncations or is a snapshot
+    Gives:  key, the dimension's values (carried on where events are partial), effective_at, is_deleted, batch_no,
+            known_from and, for original columns of partial events, unsaid_<column>
+    """
+    if dimension.on_delete == "ignore":
+        return kept(instants(carried(events.filter(~F.col("is_deleted")), dimension, source), dimension.key, source), dimension, source)
+    events = with_truncations(events, silver, dimension.key, source)
+    held = kept(instants(carried(events, dimension, source), dimension.key, source), dimension, source)
+    return with_absences(held, silver, dimension, source)
+
+
+def kept(events: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
+    """Only what the versions are made of."""
+    columns = [*dimension.key, *dimension.values, *(source.snapshot_scope), "effective_at", "is_deleted", "batch_no", "known_from"]
+    unsaid = [f"unsaid_{column}" for column in dimension.original] if is_partial(dimension, source) else []
+    return events.select(*[F.col(column) for column in dict.fromkeys([*columns, *unsaid])])
+
+
+def instants(events: DataFrame, key: Sequence[str], source: Source) -> DataFrame:
+    """One event per key and instant, the last of it: finer sequence, then tombstone, then content (rules 2 and 3)."""
+    same_instant = Window.partition_by(*key, "effective_at").order_by(*newest_first(source)[1:])
+    ranked = events.with_column("instant_rank", F.row_number().over(same_instant))
+    return ranked.filter(F.col("instant_rank") == F.lit(1)).drop("instant_rank")
+
+
+def is_partial(dimension: Dimension, source: Source) -> bool:
+    return dimension.ignore_nulls or source.remembers_absence
+
+
 def carried(events: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
     """Events in which what was not said is what was said before (rules 22 and 23).
 
     Said is what is not NULL where NULLs are ignored, else what is not absent.  A tombstone says that nothing holds
-    any more: values do not carry over it.  Gives: the events, their values filled in, and for original columns
-    `unsaid_<column>`.
+    any more: values do not carry over it.  Gives the events, their values filled in, and for original columns
+    `unsaid_<column>`: nothing was said of it since the key came to life.
     """
-    partial, remembers = dimension.ignore_nulls, source.remembers_absence
-    if not (partial or remembers):
+    if not is_partial(dimension, source):
         return events
-    key, kept = dimension.key, [name for name in events.columns_named if name not in dimension.values] if False else None
-    raise NotImplementedError(kept)
+    key, values = dimension.key, dimension.values
+    others = [name for name in event_columns(source) if name not in values]
+    ranked = events.with_column("age_rank", F.row_number().over(Window.partition_by(*key).order_by(*newest_first(source))))
+    so_far = Window.partition_by(*key).order_by(F.col("age_rank").desc()).rows_between(*UP_TO_HERE)
+    lives = ranked.select(
+        *[F.col(name) for name in others],
+        F.col("age_rank"),
+        F.count(F.iff(F.col("is_deleted"), F.lit(1), F.lit(None))).over(so_far).alias("life"),
+        *[F.iff(F.col("is_deleted"), F.lit(None), F.col(column)).alias(column) for column in values],
+        *[is_said(column, dimension, source).alias(f"said_{column}") for column in values],
+    )
+    in_life = Window.partition_by(*key, "life").order_by(F.col("age_rank").desc()).rows_between(*UP_TO_HERE)
+    blocks = lives.select(
+        *[F.col(name) for name in (*others, "age_rank", "life", *values)],
+        *[F.count(F.iff(F.col(f"said_{c}"), F.lit(1), F.lit(None))).over(in_life).alias(f"block_{c}") for c in values],
+    )
+
+    def since_said(column: str) -> Column:
+        block = Window.partition_by(*key, "life", f"block_{column}").order_by(F.col("age_rank").desc())
+        return F.first_value(F.col(column)).over(block).alias(column)
+
+    return blocks.select(
+        *[F.col(name) for name in others],
+        *[since_said(column) for column in values],
+        *[(F.col(f"block_{column}") == F.lit(0)).alias(f"unsaid_{column}") for column in dimension.original],
+    )
+
+
+def is_said(column: str, dimension: Dimension, source: Source) -> Column:
+    """Whether an event says something of a column; a tombstone says nothing of any."""
+    said = ~F.col("is_deleted")
+    if dimension.ignore_nulls:
+        said &= F.col(column).is_not_null()
+    return said & ~is_absent(column) if source.remembers_absence else said
+
+
+def event_columns(source: Source) -> list[str]:
+    """The columns of a journal."""
+    return [*content(source), "batch_no", "known_from", *(("kind_order",) if source.truncate_when else ())]
