@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pyarrow as pa
 import sqlglot
 from snowflake.connector.errors import Error
 
-from local import functions_python, grants, routines, statements, wire
+from local import functions_python, grants, routines, stages, statements, wire
 from local.answer import Answer
 from local.catalog import Catalog
 from local.duck import Duck
@@ -21,6 +23,7 @@ from local.s3 import S3
 from local.session import Locks, Session
 
 log = logging.getLogger("firn.account")
+MEMORY = "2GB"  # what DuckDB may use; FIRN_MEMORY says otherwise
 SYSTEM_ROLES = ("ACCOUNTADMIN", "SYSADMIN", "SECURITYADMIN", "USERADMIN", "ORGADMIN", "PUBLIC")
 
 
@@ -32,7 +35,7 @@ class Account:
         self.folder = folder
         self.address = address
         self.catalog = Catalog(folder / "account.sqlite3")
-        self.duck = Duck(folder / "databases")
+        self.duck = Duck(folder / "databases", memory_limit=os.environ.get("FIRN_MEMORY", MEMORY))
         self.s3 = s3
         self.locks = Locks()
         self.sessions: dict[str, Session] = {}
@@ -78,17 +81,23 @@ class Account:
         with session.busy:
             reader = Reader(sql)
             words = statements.head(reader)
-            if words[:1] == ("PUT",):
-                return self._put(session, reader)
+            if words[:1] in (("PUT",), ("GET",)):
+                transfer = stages.put_data if words[0] == "PUT" else stages.get_data
+                return transfer(self, session, Reader(statements.with_values(sql, params)))
             handler = statements.handler_of(words)
             if words[:1] in (("CREATE",), ("ALTER",), ("DROP",), ("GRANT",), ("REVOKE",)) and not describe:
                 session.commit()  # DDL commits what is open: docs.snowflake.com/en/sql-reference/transactions
             if handler is not None:
+                if words[0] not in ("CALL", "EXECUTE") and params and not describe:
+                    reader = Reader(statements.with_values(sql, params))
                 return self._ours(session, handler, reader, words, params, describe)
             statements.check_known(words, sql)
             if "SYSTEM$" in sql.upper() or any(name in sql.upper() for name in statements.TABLE_FUNCTIONS):
                 sql = statements.expand_functions(self, session, sql)
-            return self._duck(session, sql, params, describe)
+            answer = self._duck(session, sql, params, describe)
+            if words[1:2] == ("TABLE",) and not describe:
+                statements.after_table_change(self, session, words, sql)
+            return answer
 
     def answer(self, session: Session, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
         """The rows of a statement, for the account's own use (setup scripts, tasks)."""
@@ -112,7 +121,10 @@ class Account:
             answer = Answer(columns)
         else:
             answer = self._call(handler, session, reader, words, params)
-        return wire.rows_payload(answer.columns, answer.rows)
+        table, columns = wire.rows_table(answer.columns, answer.rows)
+        query_id = str(uuid.uuid4())
+        session.connection.remember(query_id, table.rename_columns([c["name"] for c in columns]))
+        return {**wire.payload(table, columns), "queryId": query_id}
 
     def _duck(self, session: Session, sql: str, params: Any, describe: bool) -> dict[str, Any]:
         cursor = session.connection.cursor()
@@ -130,11 +142,6 @@ class Account:
                 self.locks.release(session)
         return cursor.payload()
 
-    def _put(self, session: Session, reader: Reader) -> dict[str, Any]:
-        from local import stages
-
-        return stages.put_data(self, session, reader)
-
     def register(self, session: Session, answer: Answer) -> str:
         """Make an answer's rows readable by a SELECT of this session; gives the name to select from."""
         self.views += 1
@@ -142,7 +149,7 @@ class Account:
         columns = {column: [row[i] for row in answer.rows] for i, (column, _) in enumerate(answer.columns)}
         types = {"fixed": pa.int64(), "boolean": pa.bool_(), "timestamp_ltz": pa.timestamp("us", "UTC"), "timestamp_ntz": pa.timestamp("us")}
         arrays = [pa.array(columns[c], types.get(kind, pa.string())) for c, kind in answer.columns]
-        session.connection._duck_conn.register(name, pa.table(arrays, names=[c.upper() for c, _ in answer.columns]))  # noqa: SLF001
+        session.connection._duck_conn.register(name, pa.table(arrays, names=[c.upper() for c, _ in answer.columns]))
         return name
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import yaml
 from snowflake.connector.errors import Error, ProgrammingError
 from snowflake.connector.util_text import split_statements
 
-from local import setup_rules
+from local import setup_rules, stages
 from local.answer import Answer, status, table
 from local.catalog import Thing
 from local.errors import exists, failed, missing, refused
@@ -240,15 +240,42 @@ def drop_database(account: Account, name: str) -> None:
         if session.connection.database == name:
             session.rollback()
             connection = session.connection
-            connection.database = connection._schema = None  # noqa: SLF001
+            connection.database = connection._schema = None
             connection.database_set = connection.schema_set = False
-            connection._duck_conn.execute("USE memory.main")  # noqa: SLF001
+            connection._duck_conn.execute("USE memory.main")
     cleaner = account.session(None, None)
     try:
-        cleaner.connection.cursor().execute(f'DROP DATABASE IF EXISTS "{name}"')
+        if account.duck.has_database(name):
+            cleaner.connection.cursor().execute(f'DROP DATABASE "{name}"')
     finally:
         account.forget(cleaner)
-    shutil.rmtree(account.folder / "stages" / name, ignore_errors=True)
+    stages.forget(account, name)
+    account.catalog.drop_all(database=name)
+
+
+def drop_plain_database(account: Account, session: Session, reader: Reader) -> Answer:
+    reader.expect("DROP", "DATABASE")
+    lenient = reader.words("IF", "EXISTS")
+    (name,) = reader.name()
+    for kind in ("application", "application package"):
+        if account.catalog.get(kind, name):
+            raise refused(f"{name} is an {kind}: DROP {kind.upper()} {name}")
+    if not account.duck.has_database(name):
+        if lenient:
+            return status("Drop statement executed successfully.")
+        raise missing("Database", name)
+    drop_database(account, name)
+    return status(f"{name} successfully dropped.")
+
+
+def drop_schema(account: Account, session: Session, reader: Reader) -> Answer:
+    session.connection.cursor().execute(reader.sql)
+    reader.expect("DROP", "SCHEMA")
+    reader.words("IF", "EXISTS")
+    database, schema = session.resolve_schema(reader.name())
+    stages.forget(account, database, schema)
+    account.catalog.drop_all(database=database, schema=schema)
+    return status(f"{schema} successfully dropped.")
 
 
 def show_nothing(columns: str) -> Any:
@@ -301,10 +328,8 @@ def liked(account: Account, reader: Reader, kind: str) -> list[Thing]:
 
 
 def stage_folder_of(account: Account, session: Session, path: str) -> Path:
-    from local.stages import stage_folder
-
     name, _, below = path.strip("'").lstrip("@").partition("/")
-    folder = stage_folder(account, *session.resolve(Reader(name).name())) / below
+    folder = stages.stage_folder(account, *session.resolve(Reader(name).name())) / below
     if not folder.is_dir():
         raise missing("Stage", path)
     return folder
@@ -378,6 +403,8 @@ STATEMENTS = {
     ("SHOW", "RELEASE"): show_nothing("name"),
     ("CREATE", "VERSIONED", "SCHEMA"): create_versioned_schema,
     ("CREATE", "SCHEMA"): create_schema,
+    ("DROP", "DATABASE"): drop_plain_database,
+    ("DROP", "SCHEMA"): drop_schema,
 }
 
 

@@ -64,7 +64,7 @@ class Plan:
 def parse(sql: str) -> Expression:
     """One statement as a tree. Raises sqlglot's errors."""
     tree = sqlglot.parse_one(readable(sql), read="snowflake")
-    if isinstance(tree, exp.Command) and not str(tree.this).upper() in ("SHOW", "UNSET"):
+    if isinstance(tree, exp.Command) and str(tree.this).upper() not in ("SHOW", "UNSET"):
         raise unsupported(sql)
     return tree
 

@@ -16,7 +16,17 @@ from local.dialect_aggregates import average, list_aggregate, listagg, sum_rule,
 from local.dialect_errors import unknown_function
 from local.dialect_nodes import call, cast, is_sf, is_text, plain, scalar, sf, string
 from local.dialect_semistructured import (
-    KINDS, bracket, flatten_table, json_object, json_path, object_delete, object_insert, parse_json, star_object, struct, variant_test,
+    KINDS,
+    bracket,
+    flatten_table,
+    json_object,
+    json_path,
+    object_delete,
+    object_insert,
+    parse_json,
+    star_object,
+    struct,
+    variant_test,
 )  # fmt: skip
 from local.dialect_types import cast_rule, timestamp_function, to_char, to_number, unix_to_time
 

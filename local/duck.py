@@ -21,7 +21,6 @@ from local.dialect import Cursor
 from local.dialect_names import quoted
 from local.errors import exists, missing
 
-
 RESULTS_KEPT = 20
 
 # What Snowflake knows of a table and DuckDB is not told: the declared types, and constraints that nobody enforces.

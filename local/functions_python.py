@@ -53,7 +53,7 @@ def register(account: Account, function: Thing) -> None:
     except Exception:  # not registered yet: DuckDB says so with different errors
         pass
     connection.create_function(name, wrapped, parameters, returns, type="arrow" if vectorised else "native", null_handling="special")
-    account.duck.plans.clear()  # a plan may name the function of the version before
+    account.duck.forget_plans()  # a plan may name the function of the version before
 
 
 def batches(handler: Callable[..., Any], returns: str) -> Callable[..., Any]:
@@ -65,8 +65,6 @@ def batches(handler: Callable[..., Any], returns: str) -> Callable[..., Any]:
         frame = pd.DataFrame({i: column.to_pandas() for i, column in enumerate(columns)})
         return pa.array(handler(frame), type=kind, from_pandas=True)
 
-    # DuckDB reads the number of arguments from the signature
-    over_arrow.__signature__ = None  # type: ignore[attr-defined]
     return over_arrow
 
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlglot
+from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
 from local.answer import Answer, status, table
+from local.dialect import parse
 from local.errors import denied, exists, missing
 from local.reader import Reader
 
@@ -42,8 +44,8 @@ class Use:
 def uses(sql: str) -> tuple[Use, ...]:
     """Tables and views read and written, by privilege; names as written (upper-cased unless quoted)."""
     try:
-        tree = sqlglot.parse_one(sql, read="snowflake")
-    except sqlglot.errors.SqlglotError:
+        tree = parse(sql)
+    except (sqlglot.errors.SqlglotError, ProgrammingError):
         return ()  # the cursor will give the syntax error
     ctes = {cte.alias_or_name.upper() for cte in tree.find_all(exp.CTE)}
     found: list[Use] = []

@@ -81,19 +81,16 @@ def rows_entered(place: Place, pipeline: str) -> dict[str, int]:
 
 
 def is_settled(place: Place, pipeline: str) -> bool:
-    """Every step after the loads has seen the last batch that a load wrote, in the graph's own time."""
-    rows = query(
+    """The numbers were looked at after the last load that took anything."""
+    steps = query(
         place,
-        "SELECT step, status, batch_no, started_at FROM firn.control.pipeline_log WHERE pipeline = ? "
-        "QUALIFY ROW_NUMBER() OVER (PARTITION BY step ORDER BY started_at DESC) = 1",
+        "SELECT step, MAX(started_at) AS ran_at, MAX(IFF(status = 'succeeded', started_at, NULL)) AS wrote_at "
+        "FROM firn.control.pipeline_log WHERE pipeline = ? GROUP BY step",
         [pipeline],
     )
-    loads = [row["started_at"] for row in rows if row["step"].startswith("load") and row["status"] == "succeeded"]
-    ends = [row["started_at"] for row in rows if row["step"].startswith("measure")]
-    if not ends:
-        return False
-    changed = query(place, "SELECT MAX(started_at) AS at FROM firn.control.pipeline_log WHERE pipeline = ? AND step LIKE 'load%' AND status = 'succeeded'", [pipeline])
-    return not loads or min(ends) > changed[0]["at"]
+    loads = [step["wrote_at"] for step in steps if step["step"].startswith("load ") and step["wrote_at"]]
+    numbers = [step["ran_at"] for step in steps if step["step"].startswith("measure ")]
+    return bool(loads and numbers) and min(numbers) > max(loads)
 
 
 def drop_and_wait(place: Place, pipeline: str, expected: dict[str, int]) -> float:

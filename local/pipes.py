@@ -269,7 +269,7 @@ def copy_into(account: Account, session: Session, reader: Reader) -> Answer:
     """Load files now. COPY remembers a file by path and ETag for 64 days, apart from what pipes remember."""
     copy = read_copy(account, session, reader.sql, in_pipe=False)
     grants.check(account, session, "INSERT", copy.table)
-    cursor = session.connection._duck_conn  # noqa: SLF001 - COPY is part of the session's transaction
+    cursor = session.connection._duck_conn
     prepare(cursor, copy.table[0])
     session.enter_statement()
     loads: list[Load] = []

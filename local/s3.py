@@ -39,7 +39,7 @@ from urllib.parse import parse_qs
 
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"  # moto's
-ACCESS_KEY, SECRET_KEY = "firn-local", "firn-local"  # noqa: S105 - not a secret: moto checks no signature
+ACCESS_KEY, SECRET_KEY = "firn-local", "firn-local"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS object (

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fakesnow.converter import from_binding
-from snowflake.connector.errors import Error
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -28,6 +26,7 @@ from local.account import Account, as_snowflake_error
 from local.pipes import Poller
 from local.session import Session
 from local.tasks import Scheduler
+from local.wire import parameter
 
 log = logging.getLogger("firn.server")
 SERVER_VERSION = "9.36.0"
@@ -104,19 +103,16 @@ async def login(request: Request) -> JSONResponse:
 def bindings_of(body: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]] | None]:
     """(parameters of one execution, rows of parameters when the client sends an array)."""
 
-    def value(binding: dict[str, Any]) -> Any:
-        return None if binding.get("value") is None else from_binding(binding)
-
     bindings = body.get("bindings")
     if not bindings:
         return None, None
     if not all(key.isdigit() for key in bindings):
-        return {name: value(b) for name, b in bindings.items()}, None
+        return {name: parameter(b) for name, b in bindings.items()}, None
     ordered = [bindings[str(i)] for i in range(1, len(bindings) + 1)]
     if any(isinstance(b["value"], list) for b in ordered):
-        columns = [[value({**b, "value": v}) for v in b["value"]] for b in ordered]
+        columns = [[parameter({**b, "value": v}) for v in b["value"]] for b in ordered]
         return None, list(zip(*columns, strict=True))
-    return [value(b) for b in ordered], None
+    return [parameter(b) for b in ordered], None
 
 
 def run(account: Account, session: Session, body: dict[str, Any]) -> dict[str, Any]:

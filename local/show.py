@@ -35,7 +35,7 @@ def table_text(names: Sequence[str], rows: Sequence[Sequence[Any]], indent: str 
     Lyon      10
     """
     texts = [[text_of(value) for value in row] for row in rows]
-    numeric = [bool(rows) and all(isinstance(row[i], (int, decimal.Decimal)) and not isinstance(row[i], bool) or row[i] is None for row in rows) for i in range(len(names))]
+    numeric = [bool(rows) and all((isinstance(row[i], (int, decimal.Decimal)) and not isinstance(row[i], bool)) or row[i] is None for row in rows) for i in range(len(names))]
     widths = [max([len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(names)]
 
     def line(cells: Sequence[str]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import sqlglot
 from sqlglot import exp
 
-from local import apps, grants, pipes, routines, settings, stages, tasks
+from local import apps, grants, pipes, pipes_history, routines, settings, stages, tasks
 from local.answer import Answer
+from local.dialect import parse
 from local.errors import missing, syntax, unsupported
 from local.reader import Reader
 
@@ -65,10 +67,34 @@ def check_known(words: tuple[str, ...], sql: str) -> None:
         raise unsupported(sql)
 
 
+def with_values(sql: str, params: list[Any] | None) -> str:
+    """Bound values written into a statement that has no tree: PUT ? @?, ALTER TASK … SET COMMENT = ?"""
+    if not params:
+        return sql
+    marks = [t.start for t in Reader(sql).tokens if t.text == "?"]
+    for at, value in reversed(list(zip(marks, params, strict=False))):
+        sql = sql[:at] + exp.convert(value).sql(dialect="snowflake") + sql[at + 1 :]
+    return sql
+
+
+def after_table_change(account: Account, session: Session, words: tuple[str, ...], sql: str) -> None:
+    """What a change of a table means for pipes and COPY, which keep their own record of it."""
+    reader = Reader(sql)
+    while not reader.done and reader.token().text.upper() != "TABLE":
+        pass
+    reader.words("IF", "NOT", "EXISTS") or reader.words("IF", "EXISTS")
+    name = session.resolve(reader.name())
+    if words[0] in ("DROP", "TRUNCATE") or (words[0] == "CREATE" and "REPLACE" in sql.upper().split()[:3]):
+        pipes_history.forget_table(account, *name)
+    evolution = re.search(r"\bENABLE_SCHEMA_EVOLUTION\s*=\s*(TRUE|FALSE)", sql, re.IGNORECASE)
+    if evolution and words[0] in ("CREATE", "ALTER"):
+        pipes.set_schema_evolution(account, *name, evolution[1].upper() == "TRUE")
+
+
 def expand_functions(account: Account, session: Session, sql: str) -> str:
     """Put in the values of SYSTEM$… calls and the rows of TABLE(INFORMATION_SCHEMA.…()) calls, which DuckDB does not have."""
     try:
-        tree = sqlglot.parse_one(sql, read="snowflake")
+        tree = parse(sql)
     except sqlglot.errors.ParseError as e:
         raise syntax(str(e).split("\n")[0]) from None
     for node in list(tree.find_all(exp.Anonymous)):

@@ -18,11 +18,13 @@ import os
 import sys
 import threading
 import traceback
+from pathlib import Path
 
 
 def main() -> None:
     imports, packages = sys.argv[1], sys.argv[2]
-    sys.path = [imports, *(p for p in sys.path if os.path.dirname(os.path.abspath(__file__)) != os.path.abspath(p)), packages]
+    own_folder = Path(__file__).resolve().parent
+    sys.path = [imports, *(p for p in sys.path if Path(p).resolve() != own_folder), packages]
     sys._xoptions["snowflake_import_directory"] = imports + os.sep  # where Snowflake says the imported files are
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a handler prints must not mix with the answers
@@ -36,7 +38,7 @@ def main() -> None:
 
     def take_session(login: dict) -> object:
         with guard:
-            for i, (key, session) in enumerate(idle):
+            for i, (key, _) in enumerate(idle):
                 if key == (login["database"], login["schema"]):
                     return idle.pop(i)[1]
         return Session.builder.configs({**login, "session_parameters": {"QUERY_TAG": ""}}).create()

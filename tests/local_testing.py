@@ -41,7 +41,7 @@ def replaced(value: ColumnEmulator, old: ColumnEmulator, new: ColumnEmulator) ->
 def equal_null(left: ColumnEmulator, right: ColumnEmulator) -> ColumnEmulator:
     """EQUAL_NULL as a function; the method, which local testing has, loses track of its rows after a filter."""
     pairs = zip(left, right, strict=True)
-    result = ColumnEmulator(data=[is_null(a) and is_null(b) or bool(a == b) for a, b in pairs], dtype=bool)
+    result = ColumnEmulator(data=[(is_null(a) and is_null(b)) or bool(a == b) for a, b in pairs], dtype=bool)
     result.sf_type = ColumnType(T.BooleanType(), False)
     return result
 

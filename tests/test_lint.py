@@ -338,6 +338,20 @@ SQL_FILES = sorted([*(ROOT / "app").rglob("*.sql"), *(ROOT / "setup_sql").rglob(
 # and the page that says so.  The rest of a file with such a form is still parsed.
 NOT_IN_THE_GRAMMAR = [
     pytest.param(
+        r"\bGRANT APPLICATION ROLE firn\.",
+        "GRANT ROLE ",
+        "GRANT APPLICATION ROLE firn.app_admin TO ROLE firn_transformer",
+        "https://docs.snowflake.com/en/sql-reference/sql/grant-application-role",
+        id="application roles granted",
+    ),
+    pytest.param(
+        r"\bCREATE APPLICATION( PACKAGE)? ON ACCOUNT\b",
+        "CREATE DATABASE ON ACCOUNT",
+        "GRANT CREATE APPLICATION PACKAGE ON ACCOUNT TO ROLE firn_transformer",
+        "https://docs.snowflake.com/en/sql-reference/sql/grant-privilege",
+        id="privileges to make applications",
+    ),
+    pytest.param(
         r"\bAPPLICATION ROLE\b",
         "ROLE",
         "GRANT USAGE ON SCHEMA core TO APPLICATION ROLE app_admin",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -59,7 +60,8 @@ def test_an_event_for_a_file_that_is_gone_and_an_event_delivered_twice(installed
     sqs = installed.s3().client("sqs")
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
     for key in ("crm/customers/gone.csv", "crm/customers/twice.csv", "crm/customers/twice.csv"):
-        sqs.send_message(QueueUrl=url, MessageBody='{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "%s"}, "object": {"key": "%s"}}}]}' % (BUCKET, key))
+        record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": BUCKET}, "object": {"key": key}}}
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Records": [record]}))
 
     put(installed, "crm/customers/after_gone.csv", CUSTOMERS + good_customer(121))
     wait_until(lambda: {120, 121} <= set(customers_in_silver(installed)), "the files around the gone one")
