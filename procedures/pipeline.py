@@ -9,9 +9,10 @@ import spec_file
 import taskgraph
 import upkeep
 from runlog import StepResult
+from runs import Run, utc_now
 from snowflake.snowpark import Session
 from snowflake.snowpark.exceptions import SnowparkSQLException
-from steps import STEPS, Run, utc_now
+from steps import STEPS
 
 
 class StepUnknown(LookupError):

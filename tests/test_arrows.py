@@ -17,7 +17,7 @@ SPECS = {"specs", "spec_file", "spec_nodes"}
 PURE = {"cleaning", "history", "facts", "measures", "taskgraph", "validity"}
 STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
 INPUT_OUTPUT = {"writing", "watermark", "runlog"}
-STEPS = {"steps", "applying", "upkeep"}
+STEPS = {"runs", "loading", "steps", "applying", "upkeep"}
 HANDLERS = {"pipeline"}
 
 # Layer → what its modules may import besides one another.
