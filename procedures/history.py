@@ -9,8 +9,6 @@ from history_events import is_partial, prefixed, same
 from snowflake.snowpark import Column, DataFrame, Window
 from specs import Dimension, Source
 
-WHOLE = (Window.UNBOUNDED_PRECEDING, Window.UNBOUNDED_FOLLOWING)
-
 
 def marked(rows: DataFrame, dimension: Dimension, source: Source, since: int) -> DataFrame:
     """Outcomes of events, one per key and instant, with the part each one plays in the history of its key.
@@ -39,8 +37,9 @@ def marked(rows: DataFrame, dimension: Dimension, source: Source, since: int) ->
     bounded = compared.select(
         *[F.col(column) for column in compared_columns(dimension)],
         F.iff(is_boundary, F.col("effective_at"), F.lit(None)).alias("boundary_at"),
-        *([runs(is_boundary, dimension).alias("run_no")] if dimension.version else []),
     )
+    if dimension.version:
+        bounded = bounded.with_column("run_no", F.count(F.col("boundary_at")).over(in_time))
     opens = is_boundary if dimension.keeps_deletions else F.col("begins")
     played = bounded.select(
         *[F.col(column) for column in (*key, *dimension.tracked)],
@@ -112,17 +111,10 @@ def of_key(dimension: Dimension, source: Source) -> dict[str, Column]:
     return {name: values[name] for name in dimension.of_key}
 
 
-def runs(is_boundary: Column, dimension: Dimension) -> Column:
-    """A number for the events from one boundary to the next."""
-    so_far = Window.partition_by(*dimension.key).order_by("effective_at")
-    here = so_far.rows_between(Window.UNBOUNDED_PRECEDING, Window.CURRENT_ROW)
-    return F.count(F.iff(is_boundary, F.lit(1), F.lit(None))).over(here)
-
-
 def last_inside(column: str, dimension: Dimension) -> Column:
     """The last value between two boundaries; a deletion keeps the one it began with."""
-    run = Window.partition_by(*dimension.key, "run_no").order_by("effective_at").rows_between(*WHOLE)
-    last = F.last_value(F.col(column)).over(run)
+    newest_first = Window.partition_by(*dimension.key, "run_no").order_by(F.col("effective_at").desc())
+    last = F.first_value(F.col(column)).over(newest_first)
     return F.iff(F.col("is_deleted"), F.col(column), last) if dimension.keeps_deletions else last
 
 
@@ -150,45 +142,117 @@ def versions(rows: DataFrame, dimension: Dimension) -> DataFrame:
     )
 
 
-def windows(before: DataFrame, after: DataFrame, dimension: Dimension, sequence_type: str = "timestamp") -> DataFrame:
+def pairs(before: DataFrame, after: DataFrame, dimension: Dimension) -> DataFrame:
+    """Each version as it stands beside the one that will begin at the same moment, where the two are not the same.
+
+    Reads:  before  the versions as they stand, with their keys
+            after   what `versions` gives
+    Gives:  key, attributes, valid_from, valid_to, is_current, is_inferred as they will be; version_key (NULL for a
+            version that is added), durable_key (NULL for a key without versions), old_from, old_to, is_added, is_gone
+    A member that only facts have spoken of stays as long as its key has no version.
+    """
+    key = dimension.key
+    kept_columns = (*dimension.attributes, "valid_to", "is_current", "is_inferred")
+    old = prefixed(before, (*key, "valid_from", *kept_columns, dimension.durable_key, dimension.version_key), "old")
+    new = prefixed(after, (*key, "valid_from", *kept_columns), "new")
+    at_once = same([f"new_{c}" for c in (*key, "valid_from")], [f"old_{c}" for c in (*key, "valid_from")])
+    joined = new.join(old, on=at_once, how="full").with_column("one", F.lit(1))
+    named = joined.select(
+        *[F.coalesce(F.col(f"new_{column}"), F.col(f"old_{column}")).alias(column) for column in key],
+        *[F.col(f"new_{column}").alias(column) for column in kept_columns],
+        F.coalesce(F.col("new_valid_from"), F.col("old_valid_from")).alias("valid_from"),
+        F.col("new_valid_from").alias("new_from"),
+        F.col("old_valid_from").alias("old_from"),
+        F.col("old_valid_to").alias("old_to"),
+        F.col("old_is_inferred"),
+        F.col(f"old_{dimension.durable_key}").alias("old_durable_key"),
+        F.col(f"old_{dimension.version_key}").alias("version_key"),
+        reduce(or_, [~F.col(f"new_{c}").equal_null(F.col(f"old_{c}")) for c in kept_columns]).alias("differs"),
+    )
+    of_key_ = Window.partition_by(*key)
+    counted = named.select(
+        *[F.col(column) for column in (*key, *dimension.attributes, "valid_from", "valid_to", "is_current", "is_inferred")],
+        *[F.col(column) for column in ("version_key", "old_from", "old_to", "old_is_inferred", "differs")],
+        F.max(F.col("old_durable_key")).over(of_key_).alias("durable_key"),
+        F.count(F.col("new_from")).over(of_key_).alias("version_count"),
+        F.col("old_from").is_null().alias("is_added"),
+        F.col("new_from").is_null().alias("is_gone"),
+    )
+    waits = F.col("is_gone") & F.col("old_is_inferred") & (F.col("version_count") == F.lit(0))
+    unlike = F.col("is_added") | F.col("is_gone") | F.col("differs")
+    return counted.filter(unlike & ~F.coalesce(waits, F.lit(False))).select(*[F.col(name) for name in pair_columns(dimension)])
+
+
+def pair_columns(dimension: Dimension) -> tuple[str, ...]:
+    interval = ("valid_from", "valid_to", "is_current", "is_inferred")
+    return (*dimension.key, *dimension.attributes, *interval, "version_key", "durable_key", "old_from", "old_to", "is_added", "is_gone")
+
+
+def windows(changed: DataFrame, sequence_type: str = "timestamp") -> DataFrame:
     """The times at which a key has another version, or none, or a first one (rule 35).
 
-    Reads:  before  key, durable key, valid_from, valid_to: the versions as they stand
-            after   key, valid_from, valid_to: the versions as they will be
+    Reads:  what `pairs` gives
     Gives:  durable_key, changed_from, changed_to (NULL: without end)
     A version that only ends elsewhere changes between its old end and its new one.  A key that had no version gives
     no row: no fact can point to it.
     """
-    key, durable_key = dimension.key, dimension.durable_key
-    old = before.select(
-        *[F.col(column).alias(f"old_{column}") for column in key],
-        F.col("valid_from").alias("old_from"),
-        F.col("valid_to").alias("old_to"),
-    )
-    new = after.select(
-        *[F.col(column).alias(f"new_{column}") for column in key],
-        F.col("valid_from").alias("new_from"),
-        F.col("valid_to").alias("new_to"),
-    )
-    members = before.select(
-        *[F.col(column).alias(f"member_{column}") for column in key], F.col(durable_key).alias("durable_key")
-    ).distinct()
-    same = [F.col(f"new_{column}") == F.col(f"old_{column}") for column in key]
-    pairs = new.join(old, on=reduce(and_, same, F.col("new_from") == F.col("old_from")), how="full")
-    is_new, is_old = F.col("old_from").is_null(), F.col("new_from").is_null()
-    changed = pairs.filter(is_new | is_old | ~F.col("new_to").equal_null(F.col("old_to")))
+    moved = F.col("is_added") | F.col("is_gone") | ~F.col("valid_to").equal_null(F.col("old_to"))
+    known = changed.filter(moved & F.col("durable_key").is_not_null())
     # No end is later than any end; where one end is open, the other is the earlier.
-    shortened = F.col("old_to").is_null() | (F.col("new_to") < F.col("old_to"))
-    earlier_end = F.iff(shortened, F.col("new_to"), F.col("old_to"))
-    later_end = F.iff(shortened, F.col("old_to"), F.col("new_to"))
-    begins = F.when(is_new, F.col("new_from")).when(is_old, F.col("old_from")).otherwise(earlier_end)
-    ends = F.when(is_new, F.col("new_to")).when(is_old, F.col("old_to")).otherwise(later_end)
+    shortened = F.col("old_to").is_null() | (F.col("valid_to") < F.col("old_to"))
+    earlier_end = F.iff(shortened, F.col("valid_to"), F.col("old_to"))
+    later_end = F.iff(shortened, F.col("old_to"), F.col("valid_to"))
+    begins = F.when(F.col("is_added") | F.col("is_gone"), F.col("valid_from")).otherwise(earlier_end)
+    ends = F.when(F.col("is_added"), F.col("valid_to")).when(F.col("is_gone"), F.col("old_to")).otherwise(later_end)
     moment = snowpark_type(sequence_type)
-    spans = changed.select(
-        *[F.coalesce(F.col(f"new_{column}"), F.col(f"old_{column}")).alias(column) for column in key],
-        begins.cast(moment).alias("changed_from"),
-        ends.cast(moment).alias("changed_to"),
+    return known.select(
+        F.col("durable_key"), begins.cast(moment).alias("changed_from"), ends.cast(moment).alias("changed_to")
+    ).distinct()
+
+
+def broken(standing: DataFrame, last: DataFrame, dimension: Dimension) -> DataFrame:
+    """Keys whose versions contradict each other or the last thing known of them (rule 20); none, or there is a fault.
+
+    Reads:  standing  versions of the keys in question, as they stand in the dimension
+            last      of each key the last marked event: is_last
+    Gives:  key, fault
+    """
+    key = dimension.key
+    in_time = Window.partition_by(*key).order_by("valid_from", "version_no")
+    numbered = standing.with_column("version_no", F.col(dimension.version_key))
+    next_from = F.lead("valid_from").over(in_time)
+    alike = reduce(and_, [F.col(c).equal_null(F.lead(c).over(in_time)) for c in dimension.state], F.lit(True))
+    one_current = F.count(F.iff(F.col("is_current"), F.lit(1), F.lit(None))).over(Window.partition_by(*key)) <= F.lit(1)
+    looked_at = numbered.select(
+        *[F.col(column) for column in key],
+        *[F.col(column) for column in ("valid_from", "valid_to", "is_current")],
+        next_from.alias("next_from"),
+        alike.alias("is_alike"),
+        F.col("valid_to").is_null().alias("is_open"),
+        one_current.alias("has_one_current"),
     )
-    same_key = reduce(and_, [F.col(column) == F.col(f"member_{column}") for column in key])
-    pointed_at = spans.join(members, on=same_key, how="inner")
-    return pointed_at.select("durable_key", "changed_from", "changed_to").distinct()
+    follows = F.col("next_from").is_not_null()
+    fault = (
+        F.when(~F.col("has_one_current"), F.lit("more than one current version"))
+        .when(F.col("is_current") != F.col("is_open"), F.lit("is_current and valid_to contradict each other"))
+        .when(F.col("valid_to") <= F.col("valid_from"), F.lit("a version ends before it begins"))
+        .when(follows & F.coalesce(F.col("valid_to") > F.col("next_from"), F.lit(True)), F.lit("two versions overlap"))
+        .when(follows & (F.col("valid_to") == F.col("next_from")) & F.col("is_alike"), F.lit("a version repeats the one before"))
+    )
+    among = looked_at.select(*[F.col(column) for column in key], fault.alias("fault"))
+    return among.union_all(not_last(standing, last, dimension)).filter(F.col("fault").is_not_null()).distinct()
+
+
+def not_last(standing: DataFrame, last: DataFrame, dimension: Dimension) -> DataFrame:
+    """Keys whose current version is not their state after the last event: type 1 of the stream is type 2's present."""
+    key, columns = dimension.key, (*dimension.tracked, *dimension.version, *dimension.of_key)
+    current = prefixed(standing.filter(F.col("is_current") & ~F.col("is_inferred")), (*key, *columns), "stands")
+    compared = last.join(current, on=same(key, [f"stands_{column}" for column in key]), how="left")
+    is_there = F.col(f"stands_{key[0]}").is_not_null()
+    differs = reduce(or_, [~F.col(column).equal_null(F.col(f"stands_{column}")) for column in columns], F.lit(False))
+    fault = (
+        F.when(~F.col("is_gone") & ~is_there, F.lit("no current version, though the key is there"))
+        .when(~F.col("is_gone") & differs, F.lit("the current version is not the last state"))
+        .when(F.col("is_gone") & is_there & F.lit(not dimension.keeps_deletions), F.lit("a current version, though the key is gone"))
+    )
+    return compared.select(*[F.col(column) for column in key], fault.alias("fault"))

@@ -14,8 +14,6 @@ from cleaning import content, is_absent, precedence, snowpark_type
 from snowflake.snowpark import Column, DataFrame, Window
 from specs import Dimension, Source
 
-UP_TO_HERE = (Window.UNBOUNDED_PRECEDING, Window.CURRENT_ROW)
-
 
 def has_key(key: Sequence[str]) -> Column:
     """Rows without a key have no history: truncations, and what was there before a column became the key."""
@@ -50,16 +48,16 @@ def touched_keys(events: DataFrame, key: Sequence[str], since: int, source: Sour
         older = named.join(truncations, on=F.col("effective_at") <= F.col("gone_at"), how="leftsemi")
         touched = touched.union_all(older.select(*key))
     if source.is_snapshot:
-        touched = touched.union_all(in_scope(named, prefixed(named.filter(is_new), source.snapshot_scope, "new"), source).select(*key))
+        touched = touched.union_all(in_scope(named, named.filter(is_new), source).select(*key))
     return prefixed(touched, key, "touched").distinct()
 
 
-def in_scope(events: DataFrame, extracts: DataFrame, source: Source) -> DataFrame:
+def in_scope(events: DataFrame, new: DataFrame, source: Source) -> DataFrame:
     """Events of the scopes that have new extracts; without a scope, every extract is of everything."""
     if not source.snapshot_scope:
         return events
     scopes = [F.col(column).equal_null(F.col(f"new_{column}")) for column in source.snapshot_scope]
-    return events.join(extracts.distinct(), on=reduce(and_, scopes), how="leftsemi")
+    return events.join(prefixed(new, source.snapshot_scope, "new").distinct(), on=reduce(and_, scopes), how="leftsemi")
 
 
 def journal(events: DataFrame, key: Sequence[str], since: int, source: Source) -> DataFrame:
@@ -118,11 +116,11 @@ def with_absences(rows: DataFrame, events: DataFrame, dimension: Dimension, sour
     if not source.is_snapshot:
         return rows
     key, place = dimension.key, [*source.snapshot_scope, "effective_at"]
-    in_scope_of = Window.partition_by(*source.snapshot_scope or [F.lit(1)]).order_by("effective_at")
+    in_scope_of = Window.partition_by(*source.snapshot_scope) if source.snapshot_scope else Window
     extracts = events.select(*place).distinct()
     following = extracts.select(
         *[F.col(column).alias(f"extract_{column}") for column in place],
-        F.lead("effective_at").over(in_scope_of).alias("next_extract_at"),
+        F.lead("effective_at").over(in_scope_of.order_by("effective_at")).alias("next_extract_at"),
     )
     on_key = Window.partition_by(*key).order_by("effective_at")
     seen = rows.with_column("next_seen_at", F.lead("effective_at").over(on_key))
@@ -195,19 +193,21 @@ def carried(events: DataFrame, dimension: Dimension, source: Source) -> DataFram
         return events
     key, values = dimension.key, dimension.values
     others = [name for name in event_columns(source) if name not in values]
-    ranked = events.with_column("age_rank", F.row_number().over(Window.partition_by(*key).order_by(*newest_first(source))))
-    so_far = Window.partition_by(*key).order_by(F.col("age_rank").desc()).rows_between(*UP_TO_HERE)
-    lives = ranked.select(
+    by_age = Window.partition_by(*key).order_by(*newest_first(source))
+    ranked = events.select(
         *[F.col(name) for name in others],
-        F.col("age_rank"),
-        F.count(F.iff(F.col("is_deleted"), F.lit(1), F.lit(None))).over(so_far).alias("life"),
         *[F.iff(F.col("is_deleted"), F.lit(None), F.col(column)).alias(column) for column in values],
-        *[is_said(column, dimension, source).alias(f"said_{column}") for column in values],
+        *[F.iff(is_said(column, dimension, source), F.lit(1), F.lit(None)).alias(f"said_{column}") for column in values],
+        F.iff(F.col("is_deleted"), F.lit(1), F.lit(None)).alias("ends_life"),
+        F.row_number().over(by_age).alias("age_rank"),
     )
-    in_life = Window.partition_by(*key, "life").order_by(F.col("age_rank").desc()).rows_between(*UP_TO_HERE)
+    # Counts over an order count up to here; local testing counts plain columns only.
+    so_far = Window.partition_by(*key).order_by(F.col("age_rank").desc())
+    lives = ranked.with_column("life", F.count(F.col("ends_life")).over(so_far))
+    in_life = Window.partition_by(*key, "life").order_by(F.col("age_rank").desc())
     blocks = lives.select(
         *[F.col(name) for name in (*others, "age_rank", "life", *values)],
-        *[F.count(F.iff(F.col(f"said_{c}"), F.lit(1), F.lit(None))).over(in_life).alias(f"block_{c}") for c in values],
+        *[F.count(F.col(f"said_{column}")).over(in_life).alias(f"block_{column}") for column in values],
     )
 
     def since_said(column: str) -> Column:

@@ -95,7 +95,7 @@ def count_load(result: StepResult, summary: list[Row], mark: watermark.Mark) -> 
 
 def events(staged: DataFrame, source: Source, batch_no: int) -> DataFrame:
     """The batch's new events as silver holds them."""
-    columns = [*(c.name for c in source.columns), "is_deleted", "effective_at", *names.PROVENANCE]
+    columns = [*(c.name for c in source.columns), "is_deleted", "effective_at", *source.marks, *names.PROVENANCE]
     passing = staged.filter(F.col("outcome") == F.lit("event"))
     return passing.select(*[F.col(column) for column in columns], F.lit(batch_no).alias("batch_no"))
 

@@ -3,44 +3,16 @@
 from collections.abc import Callable
 
 import facts
-import history
 import measures
 import snowflake.snowpark.functions as F
 import writing
 from cleaning import content
+from dimension_step import CHANGED_WINDOW, dimension, with_keys
 from loading import load
 from runlog import StepResult
 from runs import Run, utc_now
-from snowflake.snowpark import Column, DataFrame, Session, Window
+from snowflake.snowpark import DataFrame
 from specs import Dimension, Fact, Lookup
-
-CHANGED_WINDOW = "control.changed_window"
-
-
-def dimension(run: Run, name: str) -> StepResult:
-    """Sets right the history of the keys that have new events."""
-    target, session = run.pipeline.dimension(name), run.session
-    source = run.pipeline.source(target.source)
-    result = StepResult(target.step, utc_now())
-    with writing.transaction(session) as opened:
-        batch_no = run.take_turn(result)
-        since = run.mark(target.step).last_batch
-        silver = session.table(source.silver)
-        result.read = new_events(silver, target.key, since)
-        if result.read == 0:
-            opened.keep = False
-        else:
-            journal = history.journal(silver, target.key, since)
-            rows = history.marked(history.instants(journal, target.key, content(source)), target, since)
-            writing.append(rows.filter(F.col("opens") | F.col("is_new")), target.stage)
-            staged = session.table(target.stage)
-            result.written = staged.filter(F.col("is_new") & F.col("shows")).count()
-            result.superseded = result.read - result.written
-            done = rewrite_history(run, target, staged, silver, since, batch_no)
-            writing.clear(session, target.stage)
-            result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted
-            return run.commit_with(result)
-    return run.log(result.nothing_new())
 
 
 def new_events(silver: DataFrame, key: tuple[str, ...], since: int) -> int:
@@ -49,59 +21,6 @@ def new_events(silver: DataFrame, key: tuple[str, ...], since: int) -> int:
     for column in key:
         newer = newer.filter(F.col(column).is_not_null())
     return newer.count()
-
-
-def rewrite_history(
-    run: Run, target: Dimension, staged: DataFrame, silver: DataFrame, since: int, batch_no: int
-) -> writing.Reconciled:
-    """Makes the dimension's versions of the touched keys the ones in hand, and notes the windows that changed."""
-    session = run.session
-    desired = history.versions(staged, target)
-    scope = history.touched_keys(silver, target.key, since)
-    current = session.table(target.table)
-    inside = writing.match(target.key, [f"touched_{column}" for column in target.key])
-    before = current.join(scope, on=inside, how="leftsemi")
-    changed = history.windows(before, desired, target).select(
-        F.lit(run.pipeline.name).alias("pipeline"),
-        F.lit(target.name).alias("dimension"),
-        *[F.col(column) for column in ("durable_key", "changed_from", "changed_to")],
-        F.lit(batch_no).alias("batch_no"),
-    )
-    writing.append(changed, CHANGED_WINDOW)
-    key = (*target.key, "valid_from")
-    values = (*target.tracked, *target.overwritten, "valid_to", "is_current", "is_inferred")
-    stamp = {"batch_no": F.lit(batch_no)}
-    updated = writing.update(session, target.table, desired, key, values, stamp=stamp)
-    added = writing.missing(session, target.table, desired, key)
-    writing.append(with_keys(session, added, target, stamp), target.table)
-    inserted = writing.count_of_batch(session, target.table, batch_no) - updated
-    deleted = writing.delete_undesired(session, target.table, desired, key, scope, target.key)
-    return writing.Reconciled(inserted, updated, deleted)
-
-
-def with_keys(session: Session, rows: DataFrame, target: Dimension, stamp: dict[str, Column]) -> DataFrame:
-    """New rows of a dimension with their keys: the durable key the natural key has, or the next; the next version key.
-
-    Only the holder of the pipeline's turn comes here, so no one else takes the same numbers.
-    """
-    table = session.table(target.table)
-    highest = table.select(
-        F.greatest(F.coalesce(F.max(F.col(target.durable_key)), F.lit(0)), F.lit(0)).alias("durable"),
-        F.greatest(F.coalesce(F.max(F.col(target.version_key)), F.lit(0)), F.lit(0)).alias("version"),
-    ).collect()[0]
-    known = facts.members(table, target, "known")
-    same = writing.match(target.key, [f"known_by_{column}" for column in target.key])
-    joined = rows.join(known, on=same, how="left")
-    is_known = F.col("known_member_key").is_not_null()
-    next_durable = F.dense_rank().over(Window.partition_by(is_known).order_by(*target.key)) + F.lit(highest["DURABLE"])
-    next_version = F.row_number().over(Window.order_by(*target.key, "valid_from")) + F.lit(highest["VERSION"])
-    columns = (*target.key, *target.tracked, *target.overwritten, "valid_from", "valid_to", "is_current", "is_inferred")
-    return joined.select(
-        F.iff(is_known, F.col("known_member_key"), next_durable).alias(target.durable_key),
-        next_version.alias(target.version_key),
-        *[F.col(column) for column in columns],
-        *[value.alias(column) for column, value in stamp.items()],
-    )
 
 
 def fact(run: Run, name: str) -> StepResult:
@@ -119,7 +38,7 @@ def fact(run: Run, name: str) -> StepResult:
         if result.read or has_newer(changed, target, since):
             writing.append(facts.touched_grains(silver, table, changed, target, since), touched)
             scope = session.table(touched)
-            rows = facts.outcomes(silver, scope, target, content(source), since)
+            rows = facts.outcomes(silver, scope, target, content(source), since, source.finer)
             infer_members(run, target, rows, batch_no)
             dimensions = {look.name: dimension_of(run, look) for look in target.lookups}
             writing.append(facts.pointed(rows, target, dimensions), target.stage)
