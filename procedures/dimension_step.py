@@ -230,21 +230,32 @@ def rebuild(run: Run, name: str, from_at: datetime | None = None, dry_run: bool 
         fill(journal_since(silver, target, source, from_at), silver, target, source, batch_no)
         staged = session.table(target.stage)
         scope = scope_of(staged, target) if from_at else None
+        copies = remove_copies(session, target)
         members = current.filter(history_events.has_key(target.key) & (F.col(target.durable_key) > F.lit(0)))
         before = members if scope is None else in_scope(members, scope, target)
         changed = history.pairs(before, history.versions(staged, target), target)
         report = differences(changed, target)
+        report["versions"]["removed"] += copies
         if dry_run or not any(report["versions"].values()):
             opened.keep = False
         else:
             done = write(run, target, source, changed, None, batch_no)
             refuse_broken(session, target, staged, before)
             writing.clear(session, target.stage)
-            result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted
-            result.read = result.written = done.changed
+            result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted + copies
+            result.read = result.written = done.changed + copies
             result.detail = report
             run.log(result.balanced())
     return {"dimension": name, "dry_run": dry_run, **report}
+
+
+def remove_copies(session: Session, target: Dimension) -> int:
+    """Removes versions of a key that begin when another does; only a hand in the table can have made them."""
+    table = session.table(target.table)
+    of_version = Window.partition_by(*target.key, "valid_from").order_by(target.version_key)
+    members = table.filter(history_events.has_key(target.key)).with_column("copy_no", F.row_number().over(of_version))
+    copies = members.filter(F.col("copy_no") > F.lit(1)).select(F.col(target.version_key).alias("copy_key"))
+    return int(table.delete(F.col(target.version_key) == F.col("copy_key"), copies).rows_deleted)
 
 
 def journal_since(silver: DataFrame, target: Dimension, source: Source, from_at: datetime | None) -> DataFrame:
