@@ -25,6 +25,9 @@ demo: $(READY)   ## the whole of it, from files in S3 to monthly numbers, on thi
 test: $(READY)   ## all tests
 	@$(VENV)/bin/python -m pytest -q
 
+test-all: $(READY) ## all tests, and the properties on a thousand streams and more
+	@$(VENV)/bin/python -m pytest -q -m 'nightly or not nightly'
+
 check: $(READY)  ## style and lint
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 
@@ -32,4 +35,4 @@ lock:            ## renew requirements.txt from requirements.in
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet --requirement requirements.in
 	@(head -1 requirements.txt; $(VENV)-lock/bin/pip freeze) > requirements.new && mv requirements.new requirements.txt && rm -rf $(VENV)-lock
 
-.PHONY: help install demo test check lock
+.PHONY: help install demo test test-all check lock

@@ -1,28 +1,14 @@
-"""core.rebuild: recomputed from silver, told before it is done, and nothing to do after any history of batches."""
+"""core.rebuild: recomputed from silver, told before it is done.
+
+That there is nothing to do after any history of batches is a property, and stands in test_streams.
+"""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.history import streams
-from tests.history.test_streams import SIDE_BY_SIDE, quietly
-
-NOTHING = {"added": 0, "removed": 0, "moved": 0, "altered": 0}
-
-
-@pytest.mark.parametrize("name", streams.NAMES)
-@quietly(1)
-@given(data=st.data())
-def test_after_any_batches_a_dry_run_finds_nothing_to_change(account, name, data):
-    many = [data.draw(streams.streams(name)) for _ in range(SIDE_BY_SIDE)]
-    account.reset(name)
-    for batch in streams.together(many):
-        account.put(name, batch)
-        account.step(name)
-
-    assert account.rebuild(name, dry_run=True)["versions"] == NOTHING
+from tests.history.test_streams import NOTHING
 
 
 def spoilt(account):
