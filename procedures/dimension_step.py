@@ -9,6 +9,7 @@ import history_events
 import history_fast
 import snowflake.snowpark.functions as F
 import writing
+from cleaning import snowpark_type
 from history_events import same
 from runlog import StepResult
 from runs import Run, utc_now
@@ -197,9 +198,15 @@ def numbered(changed: DataFrame, table: DataFrame, target: Dimension) -> DataFra
 
 def with_keys(session: Session, rows: DataFrame, target: Dimension, stamp: dict[str, Column]) -> DataFrame:
     """New members of a dimension, for keys it does not know, with their keys."""
-    unknown = rows.with_column("is_added", F.lit(True)).with_column("durable_key", F.lit(None)).with_column("is_gone", F.lit(False))
-    made = numbered(unknown.with_column("version_key", F.lit(None)), session.table(target.table), target)
     columns = (*target.key, *target.attributes, "valid_from", "valid_to", "is_current", "is_inferred")
+    no_key = F.lit(None).cast(snowpark_type("integer"))
+    unknown = rows.select(
+        *[F.col(column) for column in columns],
+        *[no_key.alias(name) for name in ("durable_key", "version_key")],
+        F.lit(True).alias("is_added"),
+        F.lit(False).alias("is_gone"),
+    )
+    made = numbered(unknown, session.table(target.table), target)
     return made.select(
         F.col("durable_key").alias(target.durable_key),
         F.col("next_version_key").alias(target.version_key),
