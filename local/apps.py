@@ -1,4 +1,4 @@
-"""Application packages and applications: install, upgrade, drop, with the rules of the setup script.
+"""Applications: install, upgrade, drop, with the rules of the setup script.
 
 docs.snowflake.com/en/developer-guide/native-apps/creating-setup-script, …/sql-reference/sql/create-application, alter-application.
 """
@@ -18,7 +18,8 @@ from snowflake.connector.util_text import split_statements
 from local import setup_rules, stages
 from local.answer import Answer, status, table
 from local.catalog import Thing
-from local.errors import exists, failed, missing, refused
+from local.errors import exists, missing, refused
+from local.packages import drop_database, liked, raise_
 from local.reader import Reader
 
 if TYPE_CHECKING:
@@ -26,67 +27,6 @@ if TYPE_CHECKING:
     from local.session import Session
 
 log = logging.getLogger("firn.apps")
-
-
-# --- packages
-
-
-def create_package(account: Account, session: Session, reader: Reader) -> Answer:
-    reader.expect("CREATE", "APPLICATION", "PACKAGE")
-    lenient = reader.words("IF", "NOT", "EXISTS")
-    (name,) = reader.name()
-    if account.catalog.get("application package", name):
-        if lenient:
-            return status(f"{name} already exists, statement succeeded.")
-        raise exists(name)
-    said = reader.options()
-    session.connection.cursor().execute(f'CREATE DATABASE "{name}"')
-    account.catalog.put("application package", name, comment=str(said.get("COMMENT", "")), distribution=str(said.get("DISTRIBUTION", "INTERNAL")))
-    session.connection.cursor().execute(f'USE DATABASE "{name}"')
-    return status(f"Application Package '{name}' created successfully.")
-
-
-def show_packages(account: Account, session: Session, reader: Reader) -> Answer:
-    reader.expect("SHOW", "APPLICATION", "PACKAGES")
-    rows = [(p.created_at, p.name, "N", "N", p["distribution"], session.role, p["comment"]) for p in liked(account, reader, "application package")]
-    return table("created_on name is_default is_current distribution owner comment", rows)
-
-
-def describe_package(account: Account, session: Session, reader: Reader) -> Answer:
-    reader.expect(reader.peek(), "APPLICATION", "PACKAGE")
-    (name,) = reader.name()
-    package = account.catalog.get("application package", name) or raise_(missing("Application package", name))
-    return table("property value", [("name", name), ("owner", session.role), ("comment", package["comment"]), ("distribution", package["distribution"])])
-
-
-def alter_package(account: Account, session: Session, reader: Reader) -> Answer:
-    reader.expect("ALTER", "APPLICATION", "PACKAGE")
-    (name,) = reader.name()
-    package = account.catalog.get("application package", name) or raise_(missing("Application package", name))
-    if not reader.words("SET"):
-        raise refused("ALTER APPLICATION PACKAGE: the local account has SET DISTRIBUTION and SET COMMENT only; versions and release channels are not emulated")
-    said = {key.lower(): str(value) for key, value in reader.options().items()}
-    unknown = set(said) - {"distribution", "comment", "enable_release_channels"}
-    if unknown:
-        raise refused(f"ALTER APPLICATION PACKAGE: the local account does not know {', '.join(sorted(unknown))}")
-    account.catalog.change(package, **said)
-    return status("Statement executed successfully.")
-
-
-def drop_package(account: Account, session: Session, reader: Reader) -> Answer:
-    reader.expect("DROP", "APPLICATION", "PACKAGE")
-    lenient = reader.words("IF", "EXISTS")
-    (name,) = reader.name()
-    if account.catalog.get("application package", name) is None:
-        if lenient:
-            return status("Drop statement executed successfully.")
-        raise missing("Application package", name)
-    installed = [a.name for a in account.catalog.find("application") if a["package"] == name]
-    if installed:
-        raise failed(f"Cannot drop application package {name}: applications {', '.join(installed)} still come from it.")
-    drop_database(account, name)
-    account.catalog.drop("application package", name)
-    return status(f"{name} successfully dropped.")
 
 
 # --- applications
@@ -234,25 +174,6 @@ def remove_application(account: Account, name: str) -> None:
     shutil.rmtree(account.folder / "applications" / name, ignore_errors=True)
 
 
-def drop_database(account: Account, name: str) -> None:
-    """Sessions that stand in the database are put out of it first: DuckDB cannot detach what is in use."""
-    for session in account.sessions.values():
-        if session.connection.database == name:
-            session.rollback()
-            connection = session.connection
-            connection.database = connection._schema = None
-            connection.database_set = connection.schema_set = False
-            connection._duck_conn.execute("USE memory.main")
-    cleaner = account.session(None, None)
-    try:
-        if account.duck.has_database(name):
-            cleaner.connection.cursor().execute(f'DROP DATABASE "{name}"')
-    finally:
-        account.forget(cleaner)
-    stages.forget(account, name)
-    account.catalog.drop_all(database=name)
-
-
 def drop_plain_database(account: Account, session: Session, reader: Reader) -> Answer:
     reader.expect("DROP", "DATABASE")
     lenient = reader.words("IF", "EXISTS")
@@ -312,19 +233,6 @@ def create_schema(account: Account, session: Session, reader: Reader) -> Answer:
 
 
 # --- small
-
-
-def raise_(error: Exception) -> Any:
-    raise error
-
-
-def liked(account: Account, reader: Reader, kind: str) -> list[Thing]:
-    import fnmatch
-
-    pattern = None
-    if reader.words("LIKE"):
-        pattern = reader.string().replace("\\\\", "\\").replace("\\_", "_").replace("%", "*").upper()
-    return [t for t in account.catalog.find(kind) if pattern is None or fnmatch.fnmatchcase(t.name.upper(), pattern)]
 
 
 def stage_folder_of(account: Account, session: Session, path: str) -> Path:
@@ -388,11 +296,6 @@ def objects_owned(account: Account, session: Session, reader: Reader) -> Answer:
 
 STATEMENTS = {
     ("SHOW", "OBJECTS", "OWNED"): objects_owned,
-    ("CREATE", "APPLICATION", "PACKAGE"): create_package,
-    ("SHOW", "APPLICATION", "PACKAGES"): show_packages,
-    ("DESCRIBE", "APPLICATION", "PACKAGE"): describe_package,
-    ("ALTER", "APPLICATION", "PACKAGE"): alter_package,
-    ("DROP", "APPLICATION", "PACKAGE"): drop_package,
     ("CREATE", "APPLICATION"): create_application,
     ("ALTER", "APPLICATION"): alter_application,
     ("SHOW", "APPLICATIONS"): show_applications,

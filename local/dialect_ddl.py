@@ -89,7 +89,7 @@ def create_table(tree: exp.Create, session: Connection, resolve: Resolve) -> Cha
     before = [f"DROP TABLE IF EXISTS {target}"] if temporary and tree.args.get("replace") else []
     verb = "CREATE TEMPORARY TABLE" if temporary else "CREATE OR REPLACE TABLE" if tree.args.get("replace") else "CREATE TABLE"
     columns = shape.expressions if isinstance(shape, exp.Schema) else []
-    source = tree.expression if isinstance(tree.expression, exp.Query) else tree.expression
+    source = tree.expression
     like = next((p.this for p in properties(tree) if isinstance(p, exp.LikeProperty)), None)
     clone = tree.args.get("clone")
     record = Record(parts)

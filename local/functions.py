@@ -44,11 +44,15 @@ MACROS = {
         WHEN abs(n) < 31536000000000000 THEN n
         ELSE n // 1000 END""",
     "bare_time(t)": "regexp_replace(t, '(:[0-9]{2}(?:\\.[0-9]{1,6})?)[0-9]{0,3} ?(?:Z|[+-][0-9]{2}:?(?:[0-9]{2})?)?$', '\\1')",
+    # The usual form is told by its length and signs, without the regular expressions that the others need.
+    "is_plain_time(t)": "t LIKE '____-__-__ __:__:__'",
     "timestamp_text(t)": """CASE
         WHEN t IS NULL THEN NULL
+        WHEN _sf.is_plain_time(t) THEN CAST(t AS TIMESTAMP)
         WHEN regexp_full_match(t, '-?[0-9]{1,18}') THEN make_timestamp(_sf.micros(TRY_CAST(t AS BIGINT)))
         ELSE CAST(_sf.bare_time(t) AS TIMESTAMP) END""",
     "try_timestamp_text(t)": """CASE
+        WHEN _sf.is_plain_time(t) THEN TRY_CAST(t AS TIMESTAMP)
         WHEN regexp_full_match(t, '-?[0-9]{1,18}') THEN make_timestamp(_sf.micros(TRY_CAST(t AS BIGINT)))
         ELSE TRY_CAST(_sf.bare_time(t) AS TIMESTAMP) END""",
     "to_timestamp(x)": """CASE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlglot
 from sqlglot import exp
 
-from local import apps, grants, pipes, pipes_history, routines, settings, stages, tasks
+from local import apps, grants, packages, pipes, pipes_history, routines, settings, stages, tasks
 from local.answer import Answer
 from local.dialect import parse
 from local.errors import missing, syntax, unsupported
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from local.account import Account
     from local.session import Session
 
-MODULES = (apps, grants, pipes, routines, settings, stages, tasks)
+MODULES = (apps, grants, packages, pipes, routines, settings, stages, tasks)
 STATEMENTS = {words: handler for module in MODULES for words, handler in getattr(module, "STATEMENTS", {}).items()}
 FUNCTIONS = {name.upper(): f for module in MODULES for name, f in getattr(module, "FUNCTIONS", {}).items()}
 TABLE_FUNCTIONS = {name.upper(): f for module in MODULES for name, f in getattr(module, "TABLE_FUNCTIONS", {}).items()}

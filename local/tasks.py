@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from local.answer import Answer, status, table
 from local.catalog import Thing
 from local.errors import failed, missing, refused, syntax
+from local.packages import liked
 from local.reader import Reader
 from local.scheduler import History, Scheduler, run_graph
 
@@ -211,8 +212,6 @@ def drop_task(account: Account, session: Session, reader: Reader) -> Answer:
 
 def show_tasks(account: Account, session: Session, reader: Reader) -> Answer:
     reader.expect("SHOW", "TASKS")
-    from local.apps import liked
-
     found = liked(account, reader, "task")
     scope: tuple[str, ...] = ()
     if reader.words("IN"):
