@@ -25,6 +25,9 @@ demo: $(READY)   ## the whole of it, from files in S3 to monthly numbers, on thi
 test: $(READY)   ## all tests
 	@$(VENV)/bin/python -m pytest -q
 
+test-all: $(READY) ## all tests, and the properties on a thousand streams and more
+	@$(VENV)/bin/python -m pytest -q -m 'nightly or not nightly'
+
 bench: $(READY)  ## speed and memory beside hand-written SQL, as ratios (about 10 minutes)
 	@$(VENV)/bin/python -W ignore -m tests.bench
 
@@ -35,4 +38,4 @@ lock:            ## renew requirements.txt from requirements.in
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet --requirement requirements.in
 	@(head -1 requirements.txt; $(VENV)-lock/bin/pip freeze) > requirements.new && mv requirements.new requirements.txt && rm -rf $(VENV)-lock
 
-.PHONY: help install demo test bench check lock
+.PHONY: help install demo test test-all bench check lock

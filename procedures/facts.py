@@ -47,7 +47,7 @@ def touched_grains(events: DataFrame, facts: DataFrame, changed: DataFrame, fact
 
 
 def outcomes(
-    events: DataFrame, grains: DataFrame, fact: Fact, content_columns: Sequence[str], since: int
+    events: DataFrame, grains: DataFrame, fact: Fact, content_columns: Sequence[str], since: int, finer: Sequence[str] = ()
 ) -> DataFrame:
     """The latest event of each touched grain.
 
@@ -55,7 +55,7 @@ def outcomes(
            and is_new (the event is newer than batch `since`)
     """
     same_grain = reduce(and_, [F.col(column) == F.col(f"touched_{column}") for column in fact.grain])
-    latest = latest_per_key(events.join(grains, on=same_grain, how="leftsemi"), fact.grain, content_columns)
+    latest = latest_per_key(events.join(grains, on=same_grain, how="leftsemi"), fact.grain, content_columns, finer)
     is_kept = F.coalesce(sql_column(fact.where), F.lit(False)) if fact.where else F.lit(True)
     return latest.select(
         *[F.col(column) for column in fact.from_source()],
@@ -141,8 +141,8 @@ def keys(lookup: Lookup) -> list[Column]:
 def inferred_members(unseen: DataFrame, dimension: Dimension, types: Mapping[str, str]) -> DataFrame:
     """Versions for keys of which only facts have spoken: all time, no values, is_inferred."""
     empty = [
-        F.lit(None).cast(snowpark_type(types[column])).alias(column)
-        for column in (*dimension.tracked, *dimension.overwritten)
+        F.lit(None).cast(snowpark_type(type_name)).alias(column)
+        for column, type_name in dimension.attribute_types(types).items()
     ]
     return unseen.select(
         *[F.col(column) for column in dimension.key],

@@ -24,7 +24,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 for folder in (ROOT, ROOT / "procedures", ROOT / "tests"):
     if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+        sys.path.append(str(folder))  # at the end: tests/history must not hide history
 warnings.filterwarnings("ignore", message="urllib3")
 
 import local_testing  # noqa: E402
