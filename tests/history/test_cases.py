@@ -54,13 +54,13 @@ def on_account(account: engines.OnAccount) -> dict[int, dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def purely(session: Any) -> dict[int, str]:
+def purely(purely_session: Any) -> dict[int, str]:
     """What the pure functions make of every case, on local testing."""
     found: dict[int, str] = {}
     for name, numbers in groups():
         dimension, source = streams.declared(name)
         events = [event for n in numbers for event in CASES[n].events(CASES[n].known, n) + CASES[n].events(CASES[n].incoming, n)]
-        versions = engines.pure(session, events, dimension, source) if events else []
+        versions = engines.pure(purely_session, events, dimension, source) if events else []
         found |= {number: CASES[number].written(of_case(versions, number), number) for number in numbers}
     return found
 
