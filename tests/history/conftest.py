@@ -13,20 +13,22 @@ from tests.history.engines import OnAccount
 
 
 @pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnAccount]:
+def dimensions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnAccount]:
     opened = OnAccount(tmp_path_factory.mktemp("history"))
     yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="session")
-def purely_session(localtest: Session) -> Iterator[Session]:
-    with local_testing.repaired():
-        yield localtest
+    with alone(opened.bench.session):
+        opened.close()
 
 
 @pytest.fixture
-def session(purely_session: Session) -> Iterator[Session]:
-    """Local testing only: the dimension step runs on the account by itself, in `account`."""
-    with alone(purely_session):
-        yield purely_session
+def account(dimensions: OnAccount) -> Iterator[OnAccount]:
+    """The account with every kind of dimension; the client sees this session only."""
+    with alone(dimensions.bench.session):
+        yield dimensions
+
+
+@pytest.fixture
+def session(localtest: Session) -> Iterator[Session]:
+    """Local testing alone: the account has its own tests here."""
+    with alone(localtest), local_testing.repaired():
+        yield localtest

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import local_testing
 import pytest
 
+from tests.conftest import alone
 from tests.history import cases, engines, oracle, streams
 
 CASES = cases.read_all()
@@ -39,8 +41,13 @@ def of_case(versions: list[oracle.Version], number: int) -> list[oracle.Version]
 
 
 @pytest.fixture(scope="session")
-def on_account(account: engines.OnAccount) -> dict[int, dict[str, str]]:
+def on_account(dimensions: engines.OnAccount) -> dict[int, dict[str, str]]:
     """What the dimension step made of every case: before and after."""
+    with alone(dimensions.bench.session):
+        return steps_of(dimensions)
+
+
+def steps_of(account: engines.OnAccount) -> dict[int, dict[str, str]]:
     found: dict[int, dict[str, str]] = {number: {} for number in range(len(CASES))}
     for name, numbers in groups():
         account.reset(name)
@@ -54,13 +61,18 @@ def on_account(account: engines.OnAccount) -> dict[int, dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def purely(purely_session: Any) -> dict[int, str]:
+def purely(localtest: Any) -> dict[int, str]:
     """What the pure functions make of every case, on local testing."""
+    with alone(localtest), local_testing.repaired():
+        return frames_of(localtest)
+
+
+def frames_of(session: Any) -> dict[int, str]:
     found: dict[int, str] = {}
     for name, numbers in groups():
         dimension, source = streams.declared(name)
         events = [event for n in numbers for event in CASES[n].events(CASES[n].known, n) + CASES[n].events(CASES[n].incoming, n)]
-        versions = engines.pure(purely_session, events, dimension, source) if events else []
+        versions = engines.pure(session, events, dimension, source) if events else []
         found |= {number: CASES[number].written(of_case(versions, number), number) for number in numbers}
     return found
 
