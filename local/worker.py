@@ -51,14 +51,13 @@ def main() -> None:
             try:
                 handler = getattr(importlib.import_module(call["module"]), call["function"])
                 value = handler(session, *(decode(a) for a in call["arguments"]))
-                answer = {"id": call["id"], "value": encode(value)}
-            finally:
-                try:
-                    session.sql(f"CALL SYSTEM$LEAVE_CALL('{call['id']}')").collect()
-                    with guard:
-                        idle.append(((login["database"], login["schema"]), session))
-                except Exception:
-                    session.close()
+            except BaseException:
+                session.close()  # whatever it left open goes with it
+                raise
+            session.sql(f"CALL SYSTEM$LEAVE_CALL('{call['id']}')").collect()  # raises if a transaction is open
+            with guard:
+                idle.append(((login["database"], login["schema"]), session))
+            answer = {"id": call["id"], "value": encode(value)}
         except BaseException as e:
             answer = {"id": call["id"], "error": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}
         with guard:

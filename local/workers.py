@@ -66,7 +66,7 @@ class Worker:
                 future.set_result(answer)
         with self.guard:
             for future in self.calls.values():
-                future.set_result({"error": "the Python process of the procedure ended", "traceback": ""})
+                future.set_result({"error": "the Python process of the procedure ended", "traceback": "", "ended": True})
             self.calls.clear()
 
 
@@ -77,6 +77,7 @@ class Workers:
         self.guard = threading.Lock()
         self.running: dict[Path, Worker] = {}
         self.callers: dict[str, Session] = {}
+        self.working: dict[str, Session] = {}  # the session in which a call does its work
 
     def rights_of(self, user: str | None, password: str | None) -> dict[str, Any]:
         """A worker logs in with the rights of the application whose code it runs; nobody else can."""
@@ -102,6 +103,9 @@ class Workers:
             ).result()
         finally:
             self.callers.pop(call_id, None)
+            own = self.working.pop(call_id, None)
+        if answer.get("ended") and own is not None:
+            self.account.forget(own)  # its client is dead: what it had open is rolled back, what it had locked is free
         if "error" in answer:
             log.error("%s: %s", procedure.full_name, answer["traceback"])
             raise failed(f"Python Interpreter Error:\n{answer['traceback'] or answer['error']} in function {procedure.name.rsplit('/', 1)[0]} with handler {procedure['handler']}")
@@ -110,6 +114,7 @@ class Workers:
     def enter(self, session: Session, call_id: str) -> None:
         """The procedure's session takes over the task run of whoever called it."""
         session.task = self.callers[call_id].task if call_id in self.callers else None
+        self.working[call_id] = session
 
     def login(self, app: str | None, database: str, schema: str) -> dict[str, Any]:
         host, port = self.account.address
