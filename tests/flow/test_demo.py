@@ -77,6 +77,18 @@ def test_the_commands_the_readme_names_afterwards_work(demo, words):
     assert done.stdout.strip()
 
 
+EXAMPLES = re.findall(r'^\$ \.venv/bin/firn sql "(select .+ where customer_id = .+)"\n((?:[^$`].*\n)+)', (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("sql", "shown"), EXAMPLES, ids=[f"{sql.split(' from ')[1].split()[0]} {sql.split('customer_id = ')[1][0]}" for sql, _ in EXAMPLES])
+def test_the_readmes_worked_examples_are_what_the_demo_made(demo, sql, shown):
+    place, _ = demo
+    done = subprocess.run([sys.executable, "-W", "ignore", "-m", "local", "--data", str(place.folder), "sql", sql], cwd=ROOT, text=True, capture_output=True, timeout=60)
+
+    assert len(EXAMPLES) == 4
+    assert done.stdout == shown
+
+
 def test_the_demo_does_not_empty_a_folder_it_did_not_make(tmp_path: Path):
     (tmp_path / "mine").write_text("keep me")
     done = subprocess.run([sys.executable, "-W", "ignore", "-m", "local", "--data", str(tmp_path), "demo"], cwd=ROOT, text=True, capture_output=True, timeout=60)
