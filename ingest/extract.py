@@ -106,9 +106,9 @@ def once(connection: Any, s3: Any, job: Job, state: State, etag: str, bound: Bou
     if is_reached(connection, state.watermark, bound.value, kind):
         return Outcome(0, [], state.watermark)
     overlap = job.overlap if job.by == "overlap" else None
-    condition, values = window(job.column, CASTS[kind], state.watermark, bound.value, overlap)
+    condition = window(job.column, CASTS[kind], state.watermark, bound.value, overlap)
     key = timed_key(job, state.last_key, datetime.now(UTC))
-    rows, sent = send(connection, s3, job, state.columns, condition, values, key, {"from": state.watermark or "", "to": bound.value})
+    rows, sent = send(connection, s3, job, state.columns, condition, key, {"from": state.watermark or "", "to": bound.value})
     state = replace(state, watermark=bound.value, last_key=key if sent else state.last_key)
     move_watermark(s3, job.bucket, state_key(job.prefix, job.table), state, etag)
     return Outcome(rows, [sent] if sent else [], state.watermark)
@@ -116,30 +116,29 @@ def once(connection: Any, s3: Any, job: Job, state: State, etag: str, bound: Bou
 
 def daily(connection: Any, s3: Any, job: Job, state: State, etag: str, bound: Bound, kind: str) -> Outcome:
     """One object per whole day that has rows; the watermark moves after each, so an interrupted run goes on with the next day."""
-    condition, values = window(job.column, CASTS[kind], state.watermark, bound.value, None)
+    condition = window(job.column, CASTS[kind], state.watermark, bound.value)
     zone = "UTC" if kind == TIMES[0] else job.zone
     days = connection.execute(
-        sql.SQL("SELECT DISTINCT {}::date FROM {} WHERE {} AND {} < %s::date ORDER BY 1").format(
-            sql.Identifier(job.column), table_name(job.table), condition, sql.Identifier(job.column)
-        ),
-        [*values, bound.value],
+        sql.SQL("SELECT DISTINCT {}::date FROM {} WHERE {} AND {} < {}::date ORDER BY 1").format(
+            sql.Identifier(job.column), table_name(job.table), condition, sql.Identifier(job.column), sql.Literal(bound.value)
+        )
     ).fetchall()
     total, objects = 0, []
     for (day,) in days:
         first, after = (midnight(one, kind) for one in (day, day + timedelta(days=1)))
-        condition, values = window(job.column, CASTS[kind], first, after, None)
+        condition = window(job.column, CASTS[kind], first, after)
         key = f"{job.prefix}{day.isoformat()}{suffix(job)}"
-        rows, sent = send_day(connection, s3, job, state.columns, condition, values, key, {"from": first, "to": after, "zone": zone})
+        rows, sent = send_day(connection, s3, job, state.columns, condition, key, {"from": first, "to": after, "zone": zone})
         total, objects = total + rows, objects + ([sent] if sent else [])
         state = replace(state, watermark=after, last_key=key)
         etag = move_watermark(s3, job.bucket, state_key(job.prefix, job.table), state, etag)
     return Outcome(total, objects, state.watermark)
 
 
-def send_day(connection: Any, s3: Any, job: Job, names: Any, condition: Any, values: Any, key: str, facts: dict[str, str]) -> Any:
+def send_day(connection: Any, s3: Any, job: Job, names: Any, condition: Any, key: str, facts: dict[str, str]) -> Any:
     """As `send`; a day whose object is there, written by this extract before a crash, counts as sent."""
     try:
-        return send(connection, s3, job, names, condition, values, key, facts)
+        return send(connection, s3, job, names, condition, key, facts)
     except NameTaken:
         with told(job.bucket, key):
             there = s3.head_object(Bucket=job.bucket, Key=key).get("Metadata", {})
@@ -149,12 +148,12 @@ def send_day(connection: Any, s3: Any, job: Job, names: Any, condition: Any, val
 
 
 def send(
-    connection: Any, s3: Any, job: Job, names: Any, condition: sql.Composable, values: list[Any], key: str, facts: dict[str, str]
+    connection: Any, s3: Any, job: Job, names: Any, condition: sql.Composable, key: str, facts: dict[str, str]
 ) -> tuple[int, Sent | None]:
     """Stream the rows of a condition into one object; gives the count, and no object if there were none."""
     statement = copy_statement(job.table, names, condition)
     with connection.cursor() as cursor, Upload(s3, job.bucket, key, metadata(job, facts)) as upload:
-        with cursor.copy(statement, values) as rows:
+        with cursor.copy(statement) as rows:
             WRITERS[job.format](rows, upload.write, names)
         count = cursor.rowcount
         return count, upload.finish() if count else None

@@ -23,11 +23,11 @@ MARGIN = timedelta(seconds=1)
 XMIN = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 
 # now() in a row is its transaction's start: rows older than the oldest open transaction can come no more.
-# Autovacuum writes no rows of ours and may run for hours.
+# Autovacuum writes no rows of ours and may run for hours. Of a session hidden from this user everything is NULL, also its type.
 OLDEST_OPEN = """
 WITH others AS (
     SELECT xact_start, query FROM pg_stat_activity
-     WHERE pid <> pg_backend_pid() AND datname = current_database() AND backend_type <> 'autovacuum worker'
+     WHERE pid <> pg_backend_pid() AND datname = current_database() AND backend_type IS DISTINCT FROM 'autovacuum worker'
 )
 SELECT least(min(xact_start), clock_timestamp() - %(margin)s) AT TIME ZONE 'UTC',
        min(xact_start) AT TIME ZONE 'UTC',
@@ -77,17 +77,16 @@ def oldest_open(connection: Any, margin: timedelta) -> tuple[Any, str]:
     return bound, f"a transaction open since {oldest:%Y-%m-%d %H:%M:%S} UTC" if oldest and oldest <= bound else ""
 
 
-def window(column: str, cast: str, lower: str | None, upper: str, overlap: timedelta | None) -> tuple[sql.Composed, list[Any]]:
-    """The condition on the tracking column, lower included and upper not, and the values to bind.
+def window(column: str, cast: str, lower: str | None, upper: str, overlap: timedelta | None = None) -> sql.Composed:
+    """The condition on the tracking column, lower included and upper not.
 
-    >>> condition, values = window("updated_at", "timestamptz", "2024-03-01 00:00+00", "2024-03-02 00:00+00", None)
-    >>> print(condition.as_string(None), values)
-    "updated_at" >= %s::timestamptz AND "updated_at" < %s::timestamptz ['2024-03-01 00:00+00', '2024-03-02 00:00+00']
+    >>> print(window("updated_at", "timestamptz", "2024-03-01 00:00+00", "2024-03-02 00:00+00").as_string(None))
+    "updated_at" >= '2024-03-01 00:00+00'::timestamptz AND "updated_at" < '2024-03-02 00:00+00'::timestamptz
     """
+    # COPY takes no parameters: psycopg quotes the values. A placeholder would also trip over a % in the name of a column.
     name, kind = sql.Identifier(column), sql.SQL(cast)
+    below = sql.SQL("{} < {}::{}").format(name, sql.Literal(upper), kind)
     if lower is None:
-        return sql.SQL("{} < %s::{}").format(name, kind), [upper]
-    if overlap:
-        condition = sql.SQL("{} >= %s::{} - %s::interval AND {} < %s::{}").format(name, kind, name, kind)
-        return condition, [lower, f"{overlap.total_seconds()} seconds", upper]
-    return sql.SQL("{} >= %s::{} AND {} < %s::{}").format(name, kind, name, kind), [lower, upper]
+        return below
+    back = sql.SQL(" - {}::interval").format(sql.Literal(f"{overlap.total_seconds()} seconds")) if overlap else sql.SQL("")
+    return sql.SQL("{} >= {}::{}{} AND {}").format(name, sql.Literal(lower), kind, back, below)

@@ -10,7 +10,7 @@ from typing import Any
 # zlib level 1: Postgres stays the slower side; level 6 halves the speed for a tenth of the size.
 GZIP, LEVEL = 31, 1
 CHUNK = 1 << 18
-BLOCK, ROW_GROUP = 4 << 20, 32 << 20
+BLOCK, ROW_GROUP = 1 << 20, 16 << 20
 
 
 def write_gzip(rows: Iterable[bytes | memoryview], write: Callable[[bytes], None], names: Sequence[str]) -> None:
@@ -37,7 +37,7 @@ def write_parquet(rows: Iterable[bytes | memoryview], write: Callable[[bytes], N
     schema = pa.schema([(name, pa.string()) for name in names])
     reader = pc.open_csv(
         source,
-        read_options=pc.ReadOptions(block_size=BLOCK),
+        read_options=pc.ReadOptions(block_size=BLOCK, use_threads=False),
         parse_options=pc.ParseOptions(newlines_in_values=True),
         # Postgres writes NULL as nothing and '' as "": only what is not quoted may become NULL.
         convert_options=pc.ConvertOptions(
