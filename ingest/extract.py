@@ -218,17 +218,23 @@ def described(connection: Any, job: Job) -> tuple[list[str], str]:
         (name,),
     ).fetchall()
     if not rows:
-        raise Refused(f"there is no table {job.table} in database {connection.info.dbname}, or user {connection.info.user} does not see it.")
+        raise Refused(
+            f"there is no table {job.table} in database {connection.info.dbname}, or user {connection.info.user} does not see it."
+        )
     kinds = {column: kind for column, kind, _ in rows}
     if job.column not in kinds:
-        raise Refused(f"table {job.table} has no column {job.column}. It has: {', '.join(kinds)}. Name the one that tells when a row changed.")
+        raise Refused(
+            f"table {job.table} has no column {job.column}. It has: {', '.join(kinds)}. Name the one that tells when a row changed."
+        )
     kind, expected = kinds[job.column], ("xid8",) if job.by == "xid" else TIMES
     if kind not in expected:
         raise Refused(f"column {job.table}.{job.column} is {kind}; --by {job.by} needs {' or '.join(expected)}.")
     if not dict((column, is_set) for column, _, is_set in rows)[job.column]:
         empty = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NULL)").format(table_name(job.table), sql.Identifier(job.column))
         if connection.execute(empty).fetchone()[0]:
-            raise Refused(f"{job.table} has rows whose {job.column} is NULL: they would never be sent. Fill the column and set it NOT NULL.")
+            raise Refused(
+                f"{job.table} has rows whose {job.column} is NULL: they would never be sent. Fill the column and set it NOT NULL."
+            )
     return list(kinds), kind
 
 

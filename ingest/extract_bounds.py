@@ -73,7 +73,9 @@ def oldest_open(connection: Any, margin: timedelta) -> tuple[Any, str]:
         else ""
     )  # fmt: skip
     if trouble:
-        raise Refused(f"--by activity cannot tell which transactions are open: {trouble}{'' if hidden else '.'} use --by xid or --by overlap.")
+        raise Refused(
+            f"--by activity cannot tell which transactions are open: {trouble}{'' if hidden else '.'} use --by xid or --by overlap."
+        )
     return bound, f"a transaction open since {oldest:%Y-%m-%d %H:%M:%S} UTC" if oldest and oldest <= bound else ""
 
 

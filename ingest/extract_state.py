@@ -49,7 +49,9 @@ def read_state(s3: Any, bucket: str, key: str) -> tuple[State | None, str]:
         fields = json.loads(body)
         return State(**{**fields, "columns": tuple(fields["columns"])}), answer["ETag"]
     except (ValueError, TypeError, KeyError) as e:
-        raise Refused(f"s3://{bucket}/{key} is no state of an extract ({e}). Restore an earlier version of it, or delete it to begin afresh.") from e
+        raise Refused(
+            f"s3://{bucket}/{key} is no state of an extract ({e}). Restore an earlier version of it, or delete it to begin afresh."
+        ) from e
 
 
 def move_watermark(s3: Any, bucket: str, key: str, state: State, etag: str) -> str:

@@ -97,7 +97,12 @@ class Upload:
 
     def _send_part(self, number: int, part: bytes, digest: bytes) -> dict[str, Any]:
         answer = self.s3.upload_part(
-            Bucket=self.bucket, Key=self.key, UploadId=self._upload_id, PartNumber=number, Body=part, ContentMD5=base64.b64encode(digest).decode()
+            Bucket=self.bucket,
+            Key=self.key,
+            UploadId=self._upload_id,
+            PartNumber=number,
+            Body=part,
+            ContentMD5=base64.b64encode(digest).decode(),
         )
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
@@ -160,7 +165,9 @@ def told(bucket: str, key: str) -> Any:
     except ClientError as e:
         raise explained(e, bucket, key) from e
     except BotoCoreError as e:
-        raise Refused(f"s3://{bucket}/{key}: S3 cannot be reached ({e}). Nothing was sent; check the network and the endpoint, then run again.") from e
+        raise Refused(
+            f"s3://{bucket}/{key}: S3 cannot be reached ({e}). Nothing was sent; check the network and the endpoint, then run again."
+        ) from e
 
 
 def explained(error: ClientError, bucket: str, key: str) -> Refused:

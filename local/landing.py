@@ -26,7 +26,9 @@ def add(commands: Any) -> None:
     one.add_argument("--accept-columns", action="store_true", help="go on although a column is gone since the last extract")
     one.add_argument("--dsn", default="", help="where Postgres is (default: PGHOST, PGUSER, PGPASSWORD, ~/.pgpass)")
     bucket(one)
-    mover = commands.add_parser("land", help="folder → S3: files at rest are uploaded, verified, moved to done/", description="Folder → S3.")
+    mover = commands.add_parser(
+        "land", help="folder → S3: files at rest are uploaded, verified, moved to done/", description="Folder → S3."
+    )
     mover.set_defaults(run=land)
     mover.add_argument("folder", type=Path)
     mover.add_argument("--settle", type=float, default=5, metavar="SECONDS", help="a file at rest so long is finished (default 5)")
@@ -61,7 +63,10 @@ def extract(place: Place, arguments: argparse.Namespace) -> int:
             done = extracting.extract(connection, client(place, arguments), job)
         for sent in done.objects:
             print(f"sent {sent.size:,} bytes to s3://{job.bucket}/{sent.key}")
-        print(f"{done.rows:,} rows   {job.column} up to {done.watermark or 'nothing yet'}" + (f", held back by {done.held_by}" * bool(done.held_by)))
+        print(
+            f"{done.rows:,} rows   {job.column} up to {done.watermark or 'nothing yet'}"
+            + (f", held back by {done.held_by}" * bool(done.held_by))
+        )
         if done.new_columns:
             print(f"new columns: {', '.join(done.new_columns)}")
         return 0

@@ -219,7 +219,9 @@ def test_null_stays_apart_from_an_empty_text(db, source, s3, form):
 
 def test_daily_gives_one_object_per_finished_day_and_never_a_second_one(db, source, s3, monkeypatch):
     db.execute('CREATE TABLE shop."Sales" ("InvoiceNo" text, "InvoiceDate" timestamp NOT NULL)')
-    db.execute("""INSERT INTO shop."Sales" VALUES ('a', '2010-12-01 08:26'), ('b', '2010-12-01 23:59:59.999'), ('c', '2010-12-03'), ('d', now())""")
+    db.execute(
+        """INSERT INTO shop."Sales" VALUES ('a', '2010-12-01 08:26'), ('b', '2010-12-01 23:59:59.999'), ('c', '2010-12-03'), ('d', now())"""
+    )
     sales = job(table="shop.Sales", column="InvoiceDate", prefix="sales/", format="csv", daily=True)
     calls = []
 
