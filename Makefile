@@ -13,7 +13,7 @@ $(READY): requirements.txt
 	@echo "installing into $(VENV) (once; about a minute)"
 	@$(PYTHON) -m venv $(VENV) || { echo "python's venv module is missing (on Debian: apt install python3-venv)"; exit 1; }
 	@$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement requirements.txt 2>$(VENV)/install.log || { grep -v WARNING $(VENV)/install.log; echo "the install failed; mend the cause above and run make again"; exit 1; }
-	@printf '#!/bin/sh\n# the firn command of this clone\nPYTHONPATH="%s" PYTHONWARNINGS=ignore exec "%s/bin/python" -m local "$$@"\n' "$(CURDIR)" "$(CURDIR)/$(VENV)" > $(VENV)/bin/firn
+	@printf '#!/bin/sh\n# the firn command of this clone\nPYTHONPATH="%s" PYTHONWARNINGS=ignore exec "%s/bin/python" -P -m local "$$@"\n' "$(CURDIR)" "$(CURDIR)/$(VENV)" > $(VENV)/bin/firn
 	@chmod +x $(VENV)/bin/firn
 	@touch $(READY)
 
@@ -25,6 +25,9 @@ demo: $(READY)   ## the whole of it, from files in S3 to monthly numbers, on thi
 test: $(READY)   ## all tests
 	@$(VENV)/bin/python -m pytest -q
 
+test-all: $(READY) ## all tests, and the properties on a thousand streams and more
+	@$(VENV)/bin/python -m pytest -q -m 'nightly or not nightly'
+
 bench: $(READY)  ## speed and memory beside hand-written SQL, as ratios (about 10 minutes)
 	@$(VENV)/bin/python -W ignore -m tests.bench
 
@@ -35,4 +38,4 @@ lock:            ## renew requirements.txt from requirements.in
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet --requirement requirements.in
 	@(head -1 requirements.txt; $(VENV)-lock/bin/pip freeze) > requirements.new && mv requirements.new requirements.txt && rm -rf $(VENV)-lock
 
-.PHONY: help install demo test bench check lock
+.PHONY: help install demo test test-all bench check lock

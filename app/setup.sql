@@ -5,6 +5,7 @@ EXECUTE IMMEDIATE FROM './sql/control.sql';
 EXECUTE IMMEDIATE FROM './sql/is_email.sql';
 EXECUTE IMMEDIATE FROM './sql/run_pipeline.sql';
 EXECUTE IMMEDIATE FROM './sql/run_step.sql';
+EXECUTE IMMEDIATE FROM './sql/rebuild.sql';
 EXECUTE IMMEDIATE FROM './sql/bind_bronze.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_packaged.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_spec.sql';

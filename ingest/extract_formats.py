@@ -10,7 +10,7 @@ from typing import Any
 # zlib level 1: Postgres stays the slower side; level 6 halves the speed for a tenth of the size.
 GZIP, LEVEL = 31, 1
 CHUNK = 1 << 18
-ROW_GROUP = 4 << 20  # of CSV; larger ones cost twenty times as much memory
+ROW_GROUP = 2 << 20  # of CSV; larger ones cost twenty times as much memory
 
 
 def write_gzip(rows: Iterable[bytes | memoryview], write: Callable[[bytes], None], names: Sequence[str]) -> None:

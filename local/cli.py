@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from local import landing
+from local import aws, landing
 from local.place import PORT, S3_PORT, NotRunning, Place
 
 
@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     query.add_argument("--json", action="store_true", help="one JSON object per row")
     shell = command("snow", snow, "the real Snowflake CLI against the local account: firn snow app run")
     shell.add_argument("words", nargs=argparse.REMAINDER)
+    aws.add(commands)
     landing.add(commands)
     show = command("demo", demo, "the whole of it: set up, install, drop files, watch the graph, read the numbers")
     show.add_argument("--customers", type=int, default=1000)

@@ -10,9 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ingest import wiring
 from ingest.generate import generate
-from local.pipeline_runs import BUCKET, drop_and_wait, install, query, set_up
+from local.pipeline_runs import BUCKET, drop_and_wait, install, put_folder, query, set_up
 from local.place import NotRunning, Place
 from local.show import print_table
 
@@ -38,17 +37,18 @@ def run(place: Place, arguments: argparse.Namespace) -> int:
     state = place.up(arguments.port, arguments.s3_port)
     (place.folder / MARK).write_text(json.dumps({"made_by": "firn demo"}))
     step(f"the local account runs: account 127.0.0.1:{state['port']}, s3 127.0.0.1:{state['s3_port']}")
-    set_up(place)
-    step("setup_sql/01 to 06 by `snow sql -f`: roles, landing database, stage, bronze tables, pipes; bucket events wired to the pipes' queue")
+    first, second = set_up(place)
+    step("setup_sql/01 to 06 by `snow sql -f`: roles, landing database, storage integration, stage, bronze tables, pipes")
+    step(f"`firn aws apply --from-account`: {first} changes for bucket and IAM role, {second} for the pipes' events; see: firn aws verify --from-account")
     install(place)
     step("`snow app run`: package, stage, application installed; its setup script made and resumed the task graph")
     truth = generate_files(place, arguments.customers)
     wave1, wave2 = place.folder / "generated" / "wave1", place.folder / "generated" / "wave2"
-    keys = wiring.put_folder(place.s3().client("s3"), BUCKET, wave1)
+    keys = put_folder(place, wave1)
     step(f"first wave: {len(keys)} files put into s3://{BUCKET}; from here on nobody calls anything")
     seconds = drop_and_wait(place, PIPELINE, expected_rows(truth, ["wave1"]))
     step(f"event → queue → pipe → bronze → task graph → silver → gold: done by itself, {seconds:.1f} s after the files")
-    keys = wiring.put_folder(place.s3().client("s3"), BUCKET, wave2)
+    keys = put_folder(place, wave2)
     step(f"second wave: {len(keys)} files: changes, late rows, tombstones, two files sent again under another name")
     seconds = drop_and_wait(place, PIPELINE, expected_rows(truth, ["wave1", "wave2"]))
     step(f"the graph took them in, {seconds:.1f} s after the files")

@@ -72,7 +72,8 @@ def load(account: Account, function: Thing) -> Callable[..., Any]:
     from local.workers import imports_folder
 
     folder = imports_folder(account, function)
-    module_name, handler = function["handler"].rsplit(".", 1)
+    module_name, _, handler = function["handler"].rpartition(".")
+    module_name = module_name or "_inline"  # a function with its body in the statement names no module
     path = folder / f"{module_name}.py"
     spec = importlib.util.spec_from_file_location(f"_firn_udf_{folder.name}_{module_name}", path)
     assert spec is not None and spec.loader is not None

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from ingest import wiring
 from local.place import ROOT, NotRunning, Place
 
 BUCKET = "firn-landing"
@@ -26,28 +26,33 @@ def run_scripts(place: Place, first: str, last: str) -> None:
     place.snow("sql", *files)
 
 
-def set_up(place: Place) -> None:
-    """Bucket, roles, landing database, stage, bronze tables and pipes; then the bucket's events to the pipes' queue."""
-    s3 = place.s3().client("s3")
-    wiring.make_bucket(s3, BUCKET)
-    run_scripts(place, "01", "06")
-    for prefix, queue in pipe_queues(place):
-        wiring.send_events(s3, BUCKET, queue, prefix)
+def set_up(place: Place) -> tuple[int, int]:
+    """Roles, landing database, integration; bucket and role; stage, bronze tables, pipes; their events and what the role may read.
+
+    The role needs the integration's external id and the pipes need the role, so `firn aws apply` comes twice: docs/real-account.md.
+    Gives how many things each of the two changed.
+    """
+    run_scripts(place, "01", "03")
+    bucket_and_role = wire(place)
+    run_scripts(place, "04", "06")
+    return bucket_and_role, wire(place)
 
 
-def pipe_queues(place: Place) -> list[tuple[str, str]]:
-    """(prefix, queue) of every pipe, read from the account as an administrator would."""
-    with place.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SHOW PIPES IN ACCOUNT")
-        names = [c.name.lower() for c in cursor.description]
-        pipes = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    return [(prefix_in(pipe["definition"]), pipe["notification_channel"]) for pipe in pipes]
+def wire(place: Place) -> int:
+    """What `firn aws apply --from-account` does, against the local S3 and IAM; gives how many things it changed."""
+    from local.aws import applied
+
+    return len(applied(place, ["--from-account"]).changes)
 
 
-def prefix_in(definition: str) -> str:
-    """The path below the stage in a pipe's COPY: `… FROM @db.schema.stage/crm/customers/ …` → 'crm/customers/'."""
-    place = definition[definition.index("@") :].split()[0].rstrip(");")
-    return place.partition("/")[2]
+def put_folder(place: Place, folder: Path) -> list[str]:
+    """Upload every file below a folder under its own path, in name order; gives the keys."""
+    s3, keys = place.s3().client("s3"), []
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        key = file.relative_to(folder).as_posix()
+        s3.upload_file(str(file), BUCKET, key)
+        keys.append(key)
+    return keys
 
 
 def install(place: Place) -> None:

@@ -15,7 +15,7 @@ killed is therefore lost by the queue; the pipe makes up for it, because at its 
 lacks (local/pipes.py). To whoever reads the table this is S3's at-least-once delivery.
 
 Differs from moto: a multipart upload sends one event, as S3 does, not two. Differs from S3: overlapping notification prefixes are
-accepted, policies and external ids are not enforced, addresses are path-style (http://127.0.0.1:4566/bucket/key).
+accepted, role policies and external ids are not enforced, bucket policies are by moto (local/s3_policies.py), addresses are path-style (http://127.0.0.1:4566/bucket/key).
 """
 
 from __future__ import annotations
@@ -370,6 +370,8 @@ def serve(folder: Path, port: int, parent: int | None) -> None:
     from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
+    from local.s3_policies import count_loopback_as_tls
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     if parent is not None:
         threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
@@ -380,6 +382,7 @@ def serve(folder: Path, port: int, parent: int | None) -> None:
     store.sweep()
     restore(store, app)
     keep_objects(store)
+    count_loopback_as_tls()
     server.app = Recorder(app, store)
     print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

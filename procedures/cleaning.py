@@ -5,6 +5,7 @@ a check that is not TRUE has failed, NULL included; and a row carries all the ch
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import and_, or_
 
@@ -106,7 +107,7 @@ def typed(batch: DataFrame, source: Source) -> DataFrame:
     """Rows of bronze with their declared columns typed.
 
     Reads:  bronze's columns and `is_repeat`
-    Gives:  the declared columns, is_deleted, effective_at, the provenance, is_repeat, row_values (the row as
+    Gives:  the declared columns, is_deleted, effective_at, the marks, the provenance, is_repeat, row_values (the row as
             received) and `<column>_received`, the cleaned text, for columns that are not text
     """
     stored = [column for column in source.columns if not column.expression]
@@ -117,8 +118,10 @@ def typed(batch: DataFrame, source: Source) -> DataFrame:
         F.col("is_repeat"),
         values_as_received(source).alias("row_values"),
         *[cleaned(received(column, source.format), column).alias(column.name) for column in stored],
+        *([absent(stored).alias("absent_columns")] if source.remembers_absence else []),
     )
-    carried = [F.col(name) for name in (*CARRIED, "row_values")]
+    absence = ("absent_columns",) if source.remembers_absence else ()
+    carried = [F.col(name) for name in (*CARRIED, "row_values", *absence)]
     originals = [F.col(f"{column.name}_received") for column in parsing]
     values = texts.select(
         *carried,
@@ -136,8 +139,27 @@ def typed(batch: DataFrame, source: Source) -> DataFrame:
         *[F.col(column.name) for column in source.columns],
         *originals,
         is_deleted.alias("is_deleted"),
-        F.col(source.effective_at).cast(snowpark_type("timestamp")).alias("effective_at"),
+        F.col(source.effective_at).cast(snowpark_type(source.sequence_type)).alias("effective_at"),
+        *([is_truncate(source).alias("is_truncate")] if source.truncate_when else []),
     )
+
+
+def is_truncate(source: Source) -> Column:
+    """Whether a row says that every key is gone; it needs its time and nothing else."""
+    return F.coalesce(sql_column(source.truncate_when), F.lit(False)) if source.truncate_when else F.lit(False)
+
+
+def absent(columns: Sequence[SourceColumn]) -> Column:
+    """The names of columns that a JSON record does not have, each between commas; a null that is there is a value."""
+
+    def is_missing(column: SourceColumn) -> Column:
+        value = F.col("record")
+        for key in column.path or (column.received_as or column.name,):
+            value = value[key]
+        return value.is_null()
+
+    words = [F.iff(is_missing(column), F.lit(f",{column.name},"), F.lit("")) for column in columns]
+    return F.concat(F.lit(""), *words)
 
 
 def values_as_received(source: Source) -> Column:
@@ -151,15 +173,22 @@ def values_as_received(source: Source) -> Column:
 def built_in_checks(source: Source) -> Iterator[tuple[Check, Column, bool]]:
     """Presence and type of columns, as (check, condition, also for tombstones)."""
     for column in source.columns:
-        identifies = column.name in source.key or column.name == source.effective_at
+        identifies = column.name in source.key or column.name in sequence(source)
         parses = column.type not in ("text", "variant") and not column.expression
         text = F.col(f"{column.name}_received") if parses else F.col(column.name)
         if identifies or column.required:
-            yield Check(f"{column.name}_is_given", ""), text.is_not_null(), identifies
+            otherwise = "stop" if identifies and source.strict else "quarantine"
+            yield Check(f"{column.name}_is_given", "", otherwise), text.is_not_null(), identifies
         if parses:
             is_typed = text.is_null() | F.col(column.name).is_not_null()
             type_name = column.type.split("(", maxsplit=1)[0]
-            yield Check(f"{column.name}_is_{type_name}", ""), is_typed, identifies
+            otherwise = "stop" if identifies and source.strict else "quarantine"
+            yield Check(f"{column.name}_is_{type_name}", "", otherwise), is_typed, identifies
+
+
+def sequence(source: Source) -> tuple[str, ...]:
+    """The columns that order the events of a key, the coarsest first."""
+    return (source.effective_at, *source.finer)
 
 
 def checked(rows: DataFrame, source: Source) -> DataFrame:
@@ -167,11 +196,23 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
 
     Gives: what came in, less `<column>_received`, with failed_checks (the row may not pass), warned_checks (it may),
            both as names with commas between, empty when there are none, and `stops` (nor may its batch)
-    A tombstone needs its key and its time and nothing else.
+    A tombstone needs its key and its time and nothing else; a truncation its time; a snapshot must be whole.
     """
     conditions = list(built_in_checks(source))
     conditions += [(check, sql_column(check.expect), False) for check in source.checks]
     alive = ~F.col("is_deleted")
+    if source.truncate_when:
+        in_time = {f"{name}_is_given" for name in sequence(source)}
+        alive &= ~F.col("is_truncate")
+        conditions = [
+            (check, condition if check.name in in_time else condition | F.col("is_truncate"), always)
+            for check, condition, always in conditions
+        ]
+    if source.is_snapshot:  # a row held back would look like a key that is gone
+        conditions = [
+            (replace(check, otherwise="stop") if check.otherwise == "quarantine" else check, condition, always)
+            for check, condition, always in conditions
+        ]
 
     def failed(also_tombstones: bool, condition: Column) -> Column:
         not_true = ~F.coalesce(condition, F.lit(False))
@@ -187,7 +228,7 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
 
     stopping = [failed(always, condition) for check, condition, always in conditions if check.otherwise == "stop"]
     return rows.select(
-        *[F.col(name) for name in (*CARRIED, "row_values", "is_deleted", "effective_at")],
+        *[F.col(name) for name in (*CARRIED, "row_values", "is_deleted", "effective_at", *source.marks)],
         *[F.col(column.name) for column in source.columns],
         failures("quarantine", "stop").alias("failed_checks"),
         failures("warn").alias("warned_checks"),
@@ -197,7 +238,8 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
 
 def content(source: Source) -> tuple[str, ...]:
     """The columns that make two rows one event when they are equal in all of them, the key first."""
-    return tuple(dict.fromkeys([*source.key, "effective_at", "is_deleted", *(c.name for c in source.columns)]))
+    own = (*source.key, "effective_at", "is_deleted", *source.marks)
+    return tuple(dict.fromkeys([*own, *(column.name for column in source.columns)]))
 
 
 def with_outcome(rows: DataFrame, silver: DataFrame, source: Source) -> DataFrame:
@@ -237,22 +279,36 @@ def staged_columns(source: Source) -> tuple[str, ...]:
     return (
         *(column.name for column in source.columns),
         *("is_deleted", "effective_at"),
+        *source.marks,
         *CARRIED,
         *("row_values", "failed_checks", "warned_checks", "stops", "outcome"),
     )
 
 
-def latest_per_key(rows: DataFrame, key: Sequence[str], content_columns: Sequence[str]) -> DataFrame:
-    """One row per key: the latest; at one instant a tombstone before a value, then the greatest content.
+def latest_per_key(
+    rows: DataFrame, key: Sequence[str], content_columns: Sequence[str], finer: Sequence[str] = ()
+) -> DataFrame:
+    """One row per key: the latest; at one instant the finer sequence, then a tombstone before a value, then content.
 
     Content compares column by column in the order of their names, NULL lowest; where a row came from decides nothing.
     """
-    by_age = Window.partition_by(*key).order_by(F.col("effective_at").desc(), *precedence(content_columns))
+    by_age = Window.partition_by(*key).order_by(F.col("effective_at").desc(), *precedence(content_columns, finer))
     ranked = rows.with_column("age_rank", F.row_number().over(by_age))
     return ranked.filter(F.col("age_rank") == F.lit(1)).drop("age_rank")
 
 
-def precedence(content_columns: Sequence[str]) -> list[Column]:
-    """The order among events of one key at one instant, the one that counts first."""
-    ordered = sorted(set(content_columns) - {"is_deleted", "effective_at"})
-    return [F.col("is_deleted").desc(), *[F.col(column).desc_nulls_last() for column in ordered]]
+def precedence(content_columns: Sequence[str], finer: Sequence[str] = ()) -> list[Column]:
+    """The order among events of one key at one instant, the one that counts first (semantics, rules 2 and 3)."""
+    ordered = sorted(set(content_columns) - {"is_deleted", "effective_at", "is_truncate", "absent_columns"})
+    remembers = "absent_columns" in content_columns
+    keys = [F.col(column).desc_nulls_last() for column in finer]
+    keys.append(F.col("is_deleted").desc())
+    for column in ordered:
+        keys += [is_absent(column).asc()] if remembers else []
+        keys.append(F.col(column).desc_nulls_last())
+    return keys
+
+
+def is_absent(column: str) -> Column:
+    """Whether an event says nothing of a column; only for sources that remember it."""
+    return F.contains(F.coalesce(F.col("absent_columns"), F.lit("")), F.lit(f",{column},"))

@@ -61,10 +61,15 @@ def silver_columns(source: Source) -> dict[str, str]:
     return {
         **declared,
         "is_deleted": "BOOLEAN NOT NULL",
-        "effective_at": "TIMESTAMP_NTZ NOT NULL",
+        "effective_at": f"{sql_type(source.sequence_type)} NOT NULL",
+        **marks(source),
         **PROVENANCE,
         "batch_no": "NUMBER NOT NULL",
     }
+
+
+def marks(source: Source) -> dict[str, str]:
+    return {name: sql_type(type_name) for name, type_name in source.marks.items()}
 
 
 def batch_columns(source: Source) -> dict[str, str]:
@@ -72,7 +77,8 @@ def batch_columns(source: Source) -> dict[str, str]:
     return {
         **declared,
         "is_deleted": "BOOLEAN",
-        "effective_at": "TIMESTAMP_NTZ",
+        "effective_at": sql_type(source.sequence_type),
+        **marks(source),
         **PROVENANCE,
         "is_repeat": "BOOLEAN",
         "row_values": "VARIANT",
@@ -85,9 +91,13 @@ def batch_columns(source: Source) -> dict[str, str]:
 
 def version_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
     types = pipeline.source(dimension.source).types()
-    return {
-        column: sql_type(types[column]) for column in (*dimension.key, *dimension.tracked, *dimension.overwritten)
-    }
+    own = {**{column: types[column] for column in dimension.key}, **dimension.attribute_types(types)}
+    return {column: sql_type(type_name) for column, type_name in own.items()}
+
+
+def sequence(pipeline: Pipeline, dimension: Dimension) -> str:
+    """The type of valid_from and valid_to."""
+    return sql_type(pipeline.source(dimension.source).sequence_type)
 
 
 def dimension_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
@@ -95,8 +105,8 @@ def dimension_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str
         dimension.durable_key: "NUMBER NOT NULL",
         dimension.version_key: "NUMBER NOT NULL",
         **version_columns(pipeline, dimension),
-        "valid_from": "TIMESTAMP_NTZ NOT NULL",
-        "valid_to": "TIMESTAMP_NTZ",
+        "valid_from": f"{sequence(pipeline, dimension)} NOT NULL",
+        "valid_to": sequence(pipeline, dimension),
         "is_current": "BOOLEAN NOT NULL",
         "is_inferred": "BOOLEAN NOT NULL",
         "batch_no": "NUMBER NOT NULL",
@@ -106,11 +116,14 @@ def dimension_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str
 def dimension_stage_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
     return {
         **version_columns(pipeline, dimension),
-        "valid_from": "TIMESTAMP_NTZ",
-        "valid_to": "TIMESTAMP_NTZ",
+        "valid_from": sequence(pipeline, dimension),
+        "valid_to": sequence(pipeline, dimension),
         "opens": "BOOLEAN",
         "is_new": "BOOLEAN",
         "shows": "BOOLEAN",
+        "is_last": "BOOLEAN",
+        "is_gone": "BOOLEAN",
+        "known_from": sequence(pipeline, dimension),
     }
 
 
@@ -168,9 +181,10 @@ def standing_members(pipeline: Pipeline, dimension: Dimension) -> str:
     table = names.qualified(*dimension.table.split("."))
     durable, version = names.identifier(dimension.durable_key), names.identifier(dimension.version_key)
     keys = ", ".join(f"({key})" for key in STANDING_MEMBERS)
+    beginning = "0" if sequence(pipeline, dimension) != "TIMESTAMP_NTZ" else "'1900-01-01'::TIMESTAMP_NTZ"
     return (
         f"INSERT INTO {table} ({durable}, {version}, valid_from, is_current, is_inferred, batch_no)\n"
-        f"SELECT member.member_key, member.member_key, '1900-01-01'::TIMESTAMP_NTZ, TRUE, FALSE, 0\n"
+        f"SELECT member.member_key, member.member_key, {beginning}, TRUE, FALSE, 0\n"
         f"FROM (VALUES {keys}) AS member (member_key)\n"
         f"WHERE member.member_key NOT IN (SELECT {version} FROM {table})"
     )

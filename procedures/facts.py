@@ -25,6 +25,8 @@ def touched_grains(events: DataFrame, facts: DataFrame, changed: DataFrame, fact
     Reads:  events   silver, with batch_no
             facts    the fact table as it stands
             changed  dimension, durable_key, changed_from, changed_to, batch_no (control.changed_window)
+    A fact in a gap or early is looked at again wherever its key changed: a first version that came late turns what
+    was early into a gap, at times that are in no window.
     """
     named = reduce(and_, [F.col(column).is_not_null() for column in fact.grain])
     grains = events.filter((F.col("batch_no") > F.lit(since)) & named).select(*fact.grain)
@@ -32,18 +34,20 @@ def touched_grains(events: DataFrame, facts: DataFrame, changed: DataFrame, fact
         windows = changed.filter(
             (F.col("dimension") == F.lit(lookup.dimension)) & (F.col("batch_no") > F.lit(since))
         ).select("durable_key", "changed_from", "changed_to")
-        inside = (
-            (F.col(lookup.durable_key) == F.col("durable_key"))
-            & (F.col(lookup.as_of) >= F.col("changed_from"))
-            & (F.col("changed_to").is_null() | (F.col(lookup.as_of) < F.col("changed_to")))
+        inside = (F.col(lookup.as_of) >= F.col("changed_from")) & (
+            F.col("changed_to").is_null() | (F.col(lookup.as_of) < F.col("changed_to"))
         )
-        pointing = facts.select(*dict.fromkeys([*fact.grain, lookup.durable_key, lookup.as_of]))
-        grains = grains.union_all(pointing.join(windows, on=inside, how="leftsemi").select(*fact.grain))
+        outside_all = F.col(lookup.version_key).in_(GAP, EARLY)
+        meets = (F.col(lookup.durable_key) == F.col("durable_key")) & (inside | outside_all)
+        pointing = facts.select(
+            *dict.fromkeys([*fact.grain, lookup.durable_key, lookup.version_key, lookup.as_of])
+        )
+        grains = grains.union_all(pointing.join(windows, on=meets, how="leftsemi").select(*fact.grain))
     return grains.select(*[F.col(column).alias(f"touched_{column}") for column in fact.grain]).distinct()
 
 
 def outcomes(
-    events: DataFrame, grains: DataFrame, fact: Fact, content_columns: Sequence[str], since: int
+    events: DataFrame, grains: DataFrame, fact: Fact, content_columns: Sequence[str], since: int, finer: Sequence[str] = ()
 ) -> DataFrame:
     """The latest event of each touched grain.
 
@@ -51,7 +55,7 @@ def outcomes(
            and is_new (the event is newer than batch `since`)
     """
     same_grain = reduce(and_, [F.col(column) == F.col(f"touched_{column}") for column in fact.grain])
-    latest = latest_per_key(events.join(grains, on=same_grain, how="leftsemi"), fact.grain, content_columns)
+    latest = latest_per_key(events.join(grains, on=same_grain, how="leftsemi"), fact.grain, content_columns, finer)
     is_kept = F.coalesce(sql_column(fact.where), F.lit(False)) if fact.where else F.lit(True)
     return latest.select(
         *[F.col(column) for column in fact.from_source()],
@@ -137,8 +141,8 @@ def keys(lookup: Lookup) -> list[Column]:
 def inferred_members(unseen: DataFrame, dimension: Dimension, types: Mapping[str, str]) -> DataFrame:
     """Versions for keys of which only facts have spoken: all time, no values, is_inferred."""
     empty = [
-        F.lit(None).cast(snowpark_type(types[column])).alias(column)
-        for column in (*dimension.tracked, *dimension.overwritten)
+        F.lit(None).cast(snowpark_type(type_name)).alias(column)
+        for column, type_name in dimension.attribute_types(types).items()
     ]
     return unseen.select(
         *[F.col(column) for column in dimension.key],

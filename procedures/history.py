@@ -1,88 +1,140 @@
-"""History that is right in any order: versions rebuilt from the journal of the touched keys.
+"""History that is right in any order: outcomes of events become versions, and versions are compared."""
 
-An event is a row of silver: key, effective_at, is_deleted, values, batch_no.  Nothing here depends on the order in
-which events arrived: the same events give the same versions, whatever the batches were.
-"""
-
-from collections.abc import Sequence
 from functools import reduce
 from operator import and_, or_
 
 import snowflake.snowpark.functions as F
-from cleaning import precedence, snowpark_type
-from snowflake.snowpark import DataFrame, Window
-from specs import Dimension
+from cleaning import snowpark_type
+from history_events import is_partial, prefixed, same
+from snowflake.snowpark import Column, DataFrame, Window
+from specs import Dimension, Source
 
 
-def touched_keys(events: DataFrame, key: Sequence[str], since: int) -> DataFrame:
-    """The keys that have events newer than batch `since`; rows without a key have no history."""
-    named = reduce(and_, [F.col(column).is_not_null() for column in key])
-    newer = events.filter((F.col("batch_no") > F.lit(since)) & named)
-    return newer.select(*[F.col(column).alias(f"touched_{column}") for column in key]).distinct()
+def marked(rows: DataFrame, dimension: Dimension, source: Source, since: int) -> DataFrame:
+    """Outcomes of events, one per key and instant, with the part each one plays in the history of its key.
 
-
-def journal(events: DataFrame, key: Sequence[str], since: int) -> DataFrame:
-    """All events, old and new, of the touched keys."""
-    touched = touched_keys(events, key, since)
-    same_key = reduce(and_, [F.col(column) == F.col(f"touched_{column}") for column in key])
-    return events.join(touched, on=same_key, how="leftsemi")
-
-
-def instants(events: DataFrame, key: Sequence[str], content_columns: Sequence[str]) -> DataFrame:
-    """One event per key and instant: a tombstone wins, then the greatest content (semantics, rules 2 and 3)."""
-    same_instant = Window.partition_by(*key, "effective_at").order_by(*precedence(content_columns))
-    ranked = events.with_column("instant_rank", F.row_number().over(same_instant))
-    return ranked.filter(F.col("instant_rank") == F.lit(1)).drop("instant_rank")
-
-
-def marked(events: DataFrame, dimension: Dimension, since: int) -> DataFrame:
-    """Events, one per instant, with the part each one plays in the history of its key.
-
-    Gives:  key, tracked columns, overwritten columns (each with the latest value known of the key), valid_from,
-            valid_to (the next event that opens or closes a version; NULL while there is none), opens (a version
-            begins here), is_new (newer than batch `since`), shows (opens, closes or gives the overwritten values)
+    Gives:  key, attributes of a version, valid_from, valid_to (the next event that opens or closes a version; NULL
+            while there is none), opens (a version begins here), is_new (newer than batch `since`), shows (opens,
+            closes or gives values), is_last (of its key), is_gone (a tombstone), known_from
     A version opens when a tracked column differs, null-safely, from the event before, or when there was no living
     event before.  An event that opens and closes nothing is still the one the next is compared with (rule 15).
+    Where deletions are versions, one begins with the values that held until then.
     """
-    if dimension.on_delete == "ignore":
-        events = events.filter(~F.col("is_deleted"))
-    in_time = Window.partition_by(*dimension.key).order_by("effective_at")
-    latest_first = Window.partition_by(*dimension.key).order_by(F.col("is_deleted"), F.col("effective_at").desc())
+    key, in_time = dimension.key, Window.partition_by(*dimension.key).order_by("effective_at")
     was_absent = F.coalesce(F.lag("is_deleted").over(in_time), F.lit(True))
-    differs = reduce(
-        or_,
-        [~F.col(column).equal_null(F.lag(column).over(in_time)) for column in dimension.tracked],
-        F.lit(False),
+    compared = rows.select(
+        *[F.col(column) for column in key],
+        *[held(column, dimension).alias(column) for column in (*dimension.tracked, *dimension.version)],
+        *[constant.alias(column) for column, constant in of_key(dimension, source).items()],
+        *[F.col(column) for column in ("effective_at", "is_deleted", "batch_no", "known_from")],
+        (~F.col("is_deleted") & (was_absent | changes(dimension))).alias("begins"),
+        (F.col("is_deleted") & ~was_absent).alias("ends"),
+        F.row_number().over(living_newest_first(dimension)).alias("living_rank"),
+        F.row_number().over(living_oldest_first(dimension, source)).alias("age_rank"),
+        F.row_number().over(Window.partition_by(*key).order_by(F.col("effective_at").desc())).alias("last_rank"),
     )
-    compared = events.select(
-        *[F.col(column) for column in (*dimension.key, *dimension.tracked)],
-        *[F.first_value(F.col(column)).over(latest_first).alias(column) for column in dimension.overwritten],
-        F.col("effective_at"),
-        F.col("is_deleted"),
-        (~F.col("is_deleted") & (was_absent | differs)).alias("opens"),
-        (F.col("is_deleted") & ~was_absent).alias("closes"),
-        (~F.col("is_deleted") & (F.row_number().over(latest_first) == F.lit(1))).alias("is_latest"),
-        (F.col("batch_no") > F.lit(since)).alias("is_new"),
+    is_boundary = F.col("begins") | F.col("ends")
+    bounded = compared.select(
+        *[F.col(column) for column in compared_columns(dimension)],
+        F.iff(is_boundary, F.col("effective_at"), F.lit(None)).alias("boundary_at"),
     )
-    bounded = compared.with_column(
-        "boundary_at", F.iff(F.col("opens") | F.col("closes"), F.col("effective_at"), F.lit(None))
-    )
-    next_boundary = F.lead("boundary_at", 1, None, True).over(in_time)
-    gives_values = F.col("is_latest") if dimension.overwritten else F.lit(False)
-    return bounded.select(
-        *[F.col(column) for column in (*dimension.key, *dimension.tracked, *dimension.overwritten)],
+    if dimension.version:
+        bounded = bounded.with_column("run_no", F.count(F.col("boundary_at")).over(in_time))
+    opens = is_boundary if dimension.keeps_deletions else F.col("begins")
+    played = bounded.select(
+        *[F.col(column) for column in (*key, *dimension.tracked)],
+        *[last_inside(column, dimension).alias(column) for column in dimension.version],
+        *[F.col(column) for column in dimension.of_key],
+        *([F.col("is_deleted")] if dimension.keeps_deletions else []),
         F.col("effective_at").alias("valid_from"),
-        next_boundary.alias("valid_to"),
-        F.col("opens"),
-        F.col("is_new"),
-        (F.col("opens") | F.col("closes") | gives_values).alias("shows"),
+        F.lead("boundary_at", 1, None, True).over(in_time).alias("valid_to"),
+        opens.alias("opens"),
+        (F.col("batch_no") > F.lit(since)).alias("is_new"),
+        (is_boundary | gives_values(dimension)).alias("shows"),
+        (F.col("last_rank") == F.lit(1)).alias("is_last"),
+        F.col("is_deleted").alias("is_gone"),
+        F.col("known_from"),
     )
+    return played.select(*[F.col(column) for column in stage_columns(dimension)])
+
+
+def stage_columns(dimension: Dimension) -> tuple[str, ...]:
+    """The columns of a history in hand, in the order of its stage table."""
+    marks = ("opens", "is_new", "shows", "is_last", "is_gone", "known_from")
+    return (*dimension.key, *dimension.attributes, "valid_from", "valid_to", *marks)
+
+
+def compared_columns(dimension: Dimension) -> tuple[str, ...]:
+    ranks = ("begins", "ends", "living_rank", "age_rank", "last_rank")
+    return (
+        *(*dimension.key, *dimension.tracked, *dimension.version, *dimension.of_key),
+        *("effective_at", "is_deleted", "batch_no", "known_from", *ranks),
+    )
+
+
+def changes(dimension: Dimension) -> Column:
+    """Whether a tracked column differs from the event before; NULL equals NULL."""
+    in_time = Window.partition_by(*dimension.key).order_by("effective_at")
+    differ = [~F.col(column).equal_null(F.lag(column).over(in_time)) for column in dimension.tracked]
+    return reduce(or_, differ, F.lit(False))
+
+
+def held(column: str, dimension: Dimension) -> Column:
+    """The value an event leaves; for a deletion that is a version, the one that held until then."""
+    if not dimension.keeps_deletions:
+        return F.col(column)
+    in_time = Window.partition_by(*dimension.key).order_by("effective_at")
+    return F.iff(F.col("is_deleted"), F.lag(column).over(in_time), F.col(column))
+
+
+def living_newest_first(dimension: Dimension) -> Window:
+    return Window.partition_by(*dimension.key).order_by(F.col("is_deleted"), F.col("effective_at").desc())
+
+
+def living_oldest_first(dimension: Dimension, source: Source, column: str = "") -> Window:
+    """Living events, oldest first; where events are partial, first those that say something of a column."""
+    unsaid = [F.col(f"unsaid_{column}")] if column and is_partial(dimension, source) else []
+    return Window.partition_by(*dimension.key).order_by(F.col("is_deleted"), *unsaid, F.col("effective_at"))
+
+
+def of_key(dimension: Dimension, source: Source) -> dict[str, Column]:
+    """The values that are equal on all versions of a key: the latest, or the first, that a living event gave."""
+    latest = {column: column for column in dimension.overwritten}
+    latest |= {f"current_{column}": column for column in dimension.current}
+    first = {
+        column: F.first_value(F.col(column)).over(living_oldest_first(dimension, source, column))
+        for column in dimension.original
+    }
+    values = {
+        name: F.first_value(F.col(column)).over(living_newest_first(dimension)) for name, column in latest.items()
+    } | first
+    return {name: values[name] for name in dimension.of_key}
+
+
+def last_inside(column: str, dimension: Dimension) -> Column:
+    """The last value between two boundaries; a deletion keeps the one it began with."""
+    newest_first = Window.partition_by(*dimension.key, "run_no").order_by(F.col("effective_at").desc())
+    last = F.first_value(F.col(column)).over(newest_first)
+    return F.iff(F.col("is_deleted"), F.col(column), last) if dimension.keeps_deletions else last
+
+
+def gives_values(dimension: Dimension) -> Column:
+    """Events that show in columns that open no version: the latest living one, or the first."""
+    gives = F.lit(False)
+    if dimension.overwritten or dimension.current:
+        gives |= ~F.col("is_deleted") & (F.col("living_rank") == F.lit(1))
+    if dimension.original:
+        gives |= ~F.col("is_deleted") & (F.col("age_rank") == F.lit(1))
+    if dimension.version:
+        run = Window.partition_by(*dimension.key, "run_no").order_by(F.col("effective_at").desc())
+        gives |= ~F.col("is_deleted") & (F.row_number().over(run) == F.lit(1))
+    return gives
 
 
 def versions(rows: DataFrame, dimension: Dimension) -> DataFrame:
-    """The versions among marked events, one row each: key, values, valid_from, valid_to, is_current."""
+    """The versions among marked events, one row each: key, attributes, valid_from, valid_to, is_current."""
     return rows.filter(F.col("opens")).select(
-        *[F.col(column) for column in (*dimension.key, *dimension.tracked, *dimension.overwritten)],
+        *[F.col(column) for column in (*dimension.key, *dimension.attributes)],
         F.col("valid_from"),
         F.col("valid_to"),
         F.col("valid_to").is_null().alias("is_current"),
@@ -90,45 +142,117 @@ def versions(rows: DataFrame, dimension: Dimension) -> DataFrame:
     )
 
 
-def windows(before: DataFrame, after: DataFrame, dimension: Dimension) -> DataFrame:
+def pairs(before: DataFrame, after: DataFrame, dimension: Dimension) -> DataFrame:
+    """Each version as it stands beside the one that will begin at the same moment, where the two are not the same.
+
+    Reads:  before  the versions as they stand, with their keys
+            after   what `versions` gives
+    Gives:  key, attributes, valid_from, valid_to, is_current, is_inferred as they will be; version_key (NULL for a
+            version that is added), durable_key (NULL for a key without versions), old_from, old_to, is_added, is_gone
+    A member that only facts have spoken of stays as long as its key has no version.
+    """
+    key = dimension.key
+    kept_columns = (*dimension.attributes, "valid_to", "is_current", "is_inferred")
+    old = prefixed(before, (*key, "valid_from", *kept_columns, dimension.durable_key, dimension.version_key), "old")
+    new = prefixed(after, (*key, "valid_from", *kept_columns), "new")
+    at_once = same([f"new_{c}" for c in (*key, "valid_from")], [f"old_{c}" for c in (*key, "valid_from")])
+    joined = new.join(old, on=at_once, how="full").with_column("one", F.lit(1))
+    named = joined.select(
+        *[F.coalesce(F.col(f"new_{column}"), F.col(f"old_{column}")).alias(column) for column in key],
+        *[F.col(f"new_{column}").alias(column) for column in kept_columns],
+        F.coalesce(F.col("new_valid_from"), F.col("old_valid_from")).alias("valid_from"),
+        F.col("new_valid_from").alias("new_from"),
+        F.col("old_valid_from").alias("old_from"),
+        F.col("old_valid_to").alias("old_to"),
+        F.col("old_is_inferred"),
+        F.col(f"old_{dimension.durable_key}").alias("old_durable_key"),
+        F.col(f"old_{dimension.version_key}").alias("version_key"),
+        reduce(or_, [~F.col(f"new_{c}").equal_null(F.col(f"old_{c}")) for c in kept_columns]).alias("differs"),
+    )
+    of_key_ = Window.partition_by(*key)
+    counted = named.select(
+        *[F.col(column) for column in (*key, *dimension.attributes, "valid_from", "valid_to", "is_current", "is_inferred")],
+        *[F.col(column) for column in ("version_key", "old_from", "old_to", "old_is_inferred", "differs")],
+        F.max(F.col("old_durable_key")).over(of_key_).alias("durable_key"),
+        F.count(F.col("new_from")).over(of_key_).alias("version_count"),
+        F.col("old_from").is_null().alias("is_added"),
+        F.col("new_from").is_null().alias("is_gone"),
+    )
+    waits = F.col("is_gone") & F.col("old_is_inferred") & (F.col("version_count") == F.lit(0))
+    unlike = F.col("is_added") | F.col("is_gone") | F.col("differs")
+    return counted.filter(unlike & ~F.coalesce(waits, F.lit(False))).select(*[F.col(name) for name in pair_columns(dimension)])
+
+
+def pair_columns(dimension: Dimension) -> tuple[str, ...]:
+    interval = ("valid_from", "valid_to", "is_current", "is_inferred")
+    return (*dimension.key, *dimension.attributes, *interval, "version_key", "durable_key", "old_from", "old_to", "is_added", "is_gone")
+
+
+def windows(changed: DataFrame, sequence_type: str = "timestamp") -> DataFrame:
     """The times at which a key has another version, or none, or a first one (rule 35).
 
-    Reads:  before  key, durable key, valid_from, valid_to: the versions as they stand
-            after   key, valid_from, valid_to: the versions as they will be
+    Reads:  what `pairs` gives
     Gives:  durable_key, changed_from, changed_to (NULL: without end)
     A version that only ends elsewhere changes between its old end and its new one.  A key that had no version gives
     no row: no fact can point to it.
     """
-    key, durable_key = dimension.key, dimension.durable_key
-    old = before.select(
-        *[F.col(column).alias(f"old_{column}") for column in key],
-        F.col("valid_from").alias("old_from"),
-        F.col("valid_to").alias("old_to"),
-    )
-    new = after.select(
-        *[F.col(column).alias(f"new_{column}") for column in key],
-        F.col("valid_from").alias("new_from"),
-        F.col("valid_to").alias("new_to"),
-    )
-    members = before.select(
-        *[F.col(column).alias(f"member_{column}") for column in key], F.col(durable_key).alias("durable_key")
-    ).distinct()
-    same = [F.col(f"new_{column}") == F.col(f"old_{column}") for column in key]
-    pairs = new.join(old, on=reduce(and_, same, F.col("new_from") == F.col("old_from")), how="full")
-    is_new, is_old = F.col("old_from").is_null(), F.col("new_from").is_null()
-    changed = pairs.filter(is_new | is_old | ~F.col("new_to").equal_null(F.col("old_to")))
+    moved = F.col("is_added") | F.col("is_gone") | ~F.col("valid_to").equal_null(F.col("old_to"))
+    known = changed.filter(moved & F.col("durable_key").is_not_null())
     # No end is later than any end; where one end is open, the other is the earlier.
-    shortened = F.col("old_to").is_null() | (F.col("new_to") < F.col("old_to"))
-    earlier_end = F.iff(shortened, F.col("new_to"), F.col("old_to"))
-    later_end = F.iff(shortened, F.col("old_to"), F.col("new_to"))
-    begins = F.when(is_new, F.col("new_from")).when(is_old, F.col("old_from")).otherwise(earlier_end)
-    ends = F.when(is_new, F.col("new_to")).when(is_old, F.col("old_to")).otherwise(later_end)
-    moment = snowpark_type("timestamp")
-    spans = changed.select(
-        *[F.coalesce(F.col(f"new_{column}"), F.col(f"old_{column}")).alias(column) for column in key],
-        begins.cast(moment).alias("changed_from"),
-        ends.cast(moment).alias("changed_to"),
+    shortened = F.col("old_to").is_null() | (F.col("valid_to") < F.col("old_to"))
+    earlier_end = F.iff(shortened, F.col("valid_to"), F.col("old_to"))
+    later_end = F.iff(shortened, F.col("old_to"), F.col("valid_to"))
+    begins = F.when(F.col("is_added") | F.col("is_gone"), F.col("valid_from")).otherwise(earlier_end)
+    ends = F.when(F.col("is_added"), F.col("valid_to")).when(F.col("is_gone"), F.col("old_to")).otherwise(later_end)
+    moment = snowpark_type(sequence_type)
+    return known.select(
+        F.col("durable_key"), begins.cast(moment).alias("changed_from"), ends.cast(moment).alias("changed_to")
+    ).distinct()
+
+
+def broken(standing: DataFrame, last: DataFrame, dimension: Dimension) -> DataFrame:
+    """Keys whose versions contradict each other or the last thing known of them (rule 20); none, or there is a fault.
+
+    Reads:  standing  versions of the keys in question, as they stand in the dimension
+            last      of each key the last marked event: is_last
+    Gives:  key, fault
+    """
+    key = dimension.key
+    in_time = Window.partition_by(*key).order_by("valid_from", "version_no")
+    numbered = standing.with_column("version_no", F.col(dimension.version_key))
+    next_from = F.lead("valid_from").over(in_time)
+    alike = reduce(and_, [F.col(c).equal_null(F.lead(c).over(in_time)) for c in dimension.state], F.lit(True))
+    one_current = F.count(F.iff(F.col("is_current"), F.lit(1), F.lit(None))).over(Window.partition_by(*key)) <= F.lit(1)
+    looked_at = numbered.select(
+        *[F.col(column) for column in key],
+        *[F.col(column) for column in ("valid_from", "valid_to", "is_current")],
+        next_from.alias("next_from"),
+        alike.alias("is_alike"),
+        F.col("valid_to").is_null().alias("is_open"),
+        one_current.alias("has_one_current"),
     )
-    same_key = reduce(and_, [F.col(column) == F.col(f"member_{column}") for column in key])
-    pointed_at = spans.join(members, on=same_key, how="inner")
-    return pointed_at.select("durable_key", "changed_from", "changed_to").distinct()
+    follows = F.col("next_from").is_not_null()
+    fault = (
+        F.when(~F.col("has_one_current"), F.lit("more than one current version"))
+        .when(F.col("is_current") != F.col("is_open"), F.lit("is_current and valid_to contradict each other"))
+        .when(F.col("valid_to") <= F.col("valid_from"), F.lit("a version ends before it begins"))
+        .when(follows & F.coalesce(F.col("valid_to") > F.col("next_from"), F.lit(True)), F.lit("two versions overlap"))
+        .when(follows & (F.col("valid_to") == F.col("next_from")) & F.col("is_alike"), F.lit("a version repeats the one before"))
+    )
+    among = looked_at.select(*[F.col(column) for column in key], fault.alias("fault"))
+    return among.union_all(not_last(standing, last, dimension)).filter(F.col("fault").is_not_null()).distinct()
+
+
+def not_last(standing: DataFrame, last: DataFrame, dimension: Dimension) -> DataFrame:
+    """Keys whose current version is not their state after the last event: type 1 of the stream is type 2's present."""
+    key, columns = dimension.key, (*dimension.tracked, *dimension.version, *dimension.of_key)
+    current = prefixed(standing.filter(F.col("is_current") & ~F.col("is_inferred")), (*key, *columns), "stands")
+    compared = last.join(current, on=same(key, [f"stands_{column}" for column in key]), how="left")
+    is_there = F.col(f"stands_{key[0]}").is_not_null()
+    differs = reduce(or_, [~F.col(column).equal_null(F.col(f"stands_{column}")) for column in columns], F.lit(False))
+    fault = (
+        F.when(~F.col("is_gone") & ~is_there, F.lit("no current version, though the key is there"))
+        .when(~F.col("is_gone") & differs, F.lit("the current version is not the last state"))
+        .when(F.col("is_gone") & is_there & F.lit(not dimension.keeps_deletions), F.lit("a current version, though the key is gone"))
+    )
+    return compared.select(*[F.col(column) for column in key], fault.alias("fault"))

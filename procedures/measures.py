@@ -37,13 +37,13 @@ def measured(facts: DataFrame, kpi: Kpi, fact: Fact, scope: DataFrame | None) ->
         rows = rows.join(wanted, on=reduce(and_, same), how="leftsemi")
     groups = [*(["in_period"] if kpi.period else []), *kpi.by]
     numbers = rows.group_by(*groups).agg(
-        *[
-            sql_column(measure.expression).cast(snowpark_type(measure.type)).alias(f"measured_{measure.name}")
-            for measure in kpi.measures
-        ]
+        *[sql_column(measure.expression).alias(f"measured_{measure.name}") for measure in kpi.measures]
     )
     return numbers.select(
         *([F.col("in_period").alias(kpi.period)] if kpi.period else []),
         *[F.col(column) for column in kpi.by],
-        *[F.col(f"measured_{measure.name}").alias(measure.name) for measure in kpi.measures],
+        *[
+            F.col(f"measured_{measure.name}").cast(snowpark_type(measure.type)).alias(measure.name)
+            for measure in kpi.measures
+        ],
     )

@@ -1,17 +1,20 @@
 """The handlers that SQL calls: arguments become objects, one step runs, its log is written, counts go back."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 import applying
+import dimension_step
 import names
 import spec_file
 import taskgraph
 import upkeep
 from runlog import StepResult
+from runs import Run, utc_now
 from snowflake.snowpark import Session
 from snowflake.snowpark.exceptions import SnowparkSQLException
-from steps import STEPS, Run, utc_now
+from steps import STEPS
 
 
 class StepUnknown(LookupError):
@@ -41,6 +44,15 @@ def run_pipeline(session: Session, pipeline: str | None = None) -> dict[str, Any
 def run_step(session: Session, pipeline: str, step: str, target: str) -> dict[str, Any]:
     """Runs one step: what a task of the graph calls."""
     return run_one(open_run(session, pipeline, graph_run_id(session)), step, target)
+
+
+def rebuild(session: Session, dimension: str, from_at: datetime | None = None, dry_run: bool = False) -> dict[str, Any]:
+    """Recomputes a dimension from silver and says what it changes; with `dry_run`, what it would change."""
+    for name, (_, _, spec) in applying.current(quick(session)).items():
+        if dimension in {known.name for known in spec.dimensions}:
+            return dimension_step.rebuild(open_run(session, name, str(uuid.uuid4())), dimension, from_at, dry_run)
+    known = sorted(known.name for _, _, spec in applying.current(session).values() for known in spec.dimensions)
+    raise LookupError(f"No dimension `{dimension}`. Dimensions are: {', '.join(known) or 'none'}")
 
 
 def apply_packaged(session: Session, pipeline: str) -> dict[str, Any]:

@@ -60,7 +60,8 @@ def read_pipeline(root: Node) -> specs.Pipeline:
 
 
 def read_schedule(node: Node) -> str:
-    if node.duration() < timedelta(seconds=10):
+    known = len(node.problems)
+    if node.duration() < timedelta(seconds=10) and len(node.problems) == known:
         node.wrong(f"found `{node.value}`; the shortest schedule of a task is 10 seconds")
     return node.text()
 
@@ -77,12 +78,24 @@ def read_source(name: str, node: Node) -> specs.Source:
             entry.mapping()["expression"].expression([*plain, *names.PROVENANCE])
         if column.name in names.RESERVED_BY_FIRN:
             entry.wrong(f"`{column.name}` is a column Firn adds itself; give yours another name and say `from:`")
+    snapshot = Entries(node.mapping()["snapshot"]) if "snapshot" in node.mapping() else None
+    source.asked.append("snapshot")
+    if snapshot:
+        sequence = snapshot.need("as_of", lambda item: item.columns(known), ()) or ("",)
+    else:
+        sequence = source.need("effective_at", lambda item: item.columns(known), ()) or ("",)
     made = specs.Source(
         name=name,
         prefix=files.need("prefix", Node.text, ""),
         format=files.need("format", lambda item: item.one_of(specs.FORMATS, "format"), "csv"),
         key=source.need("key", lambda item: item.columns([*known, *names.PROVENANCE]), ()),
-        effective_at=source.need("effective_at", lambda item: (*item.columns(known), "")[0], ""),
+        effective_at=sequence[0],
+        finer=sequence[1:],
+        is_snapshot=snapshot is not None,
+        snapshot_scope=snapshot.get("scope", lambda item: item.columns(known), ()) if snapshot else (),
+        truncate_when=source.get("truncate_when", lambda item: item.expression(known), ""),
+        strict=source.get("strict", Node.yes, False),
+        absent=source.get("absent", lambda item: item.one_of(specs.ABSENT, "word"), "null"),
         delete_when=source.get("delete_when", lambda item: item.expression(known), ""),
         overlap=source.get("overlap", Node.duration, timedelta(hours=24)),
         stop_if=source.get("stop_if", read_share, None),
@@ -92,9 +105,21 @@ def read_source(name: str, node: Node) -> specs.Source:
     )
     files.close()
     source.close()
-    if made.effective_at and made.types().get(made.effective_at) not in ("timestamp", "date", None):
-        node.mapping()["effective_at"].wrong(f"`{made.effective_at}` must be a timestamp or a date")
+    if snapshot:
+        snapshot.close()
+    check_history(made, node)
     return made
+
+
+def check_history(made: specs.Source, node: Node) -> None:
+    """What a source says of time and absence must fit together."""
+    if made.effective_at and made.types().get(made.effective_at) not in ("timestamp", "date", "integer", None):
+        place = node.mapping().get("effective_at", node)
+        place.wrong(f"`{made.effective_at}` must be a timestamp, a date or an integer that counts")
+    if made.remembers_absence and made.format != "json":
+        node.mapping()["absent"].wrong("only of a JSON record is known what it does not hold; a file of rows fills in NULL")
+    if made.is_snapshot and made.truncate_when:
+        node.mapping()["truncate_when"].wrong("a snapshot tells by itself what is gone")
 
 
 def read_share(node: Node) -> float | None:
@@ -173,12 +198,20 @@ def read_dimension(name: str, node: Node, sources: Mapping[str, specs.Source]) -
         tracked=dimension.get("tracked", lambda item: item.columns(known), ()),
         overwritten=dimension.get("overwritten", lambda item: item.columns(known), ()),
         on_delete=dimension.get("on_delete", lambda item: item.one_of(specs.ON_DELETE, "mode"), "close"),
+        original=dimension.get("original", lambda item: item.columns(known), ()),
+        version=dimension.get("version", lambda item: item.columns(known), ()),
+        current=dimension.get("current", lambda item: item.columns(known), ()),
+        ignore_nulls=dimension.get("ignore_nulls", Node.yes, False),
         comment=dimension.get("comment", Node.text, ""),
     )
     dimension.close()
-    policies = [*made.key, *made.tracked, *made.overwritten]
+    policies = [*made.key, *made.values]
     for column in sorted({column for column in policies if policies.count(column) > 1}):
-        node.wrong(f"`{column}` is named twice among key, tracked and overwritten")
+        node.wrong(f"`{column}` is named twice among key, tracked, overwritten, original and version")
+    for column in sorted(set(made.current) - set(made.tracked)):
+        node.mapping()["current"].wrong(f"`{column}` is not tracked; `current` adds the latest value of a tracked column")
+    for column in sorted(set(made.current_columns) & set(policies)):
+        node.mapping()["current"].wrong(f"the source has a column `{column}` already")
     return made
 
 
@@ -216,7 +249,7 @@ def read_fact(
         )
         entry.close()
         key = dimensions[made.dimension].key if made.dimension in dimensions else made.by
-        if len(key) != len(made.by):
+        if key and len(key) != len(made.by):
             item.wrong(f"`by` has {len(made.by)} columns, the key of {made.dimension} {len(key)}: {', '.join(key)}")
         return made
 

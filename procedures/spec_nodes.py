@@ -5,7 +5,7 @@ YAML is read as text only: `NO` stays a country, `12:30` a time of day, `on` a w
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -131,7 +131,8 @@ def as_node(raw: yaml.Node, path: str, problems: list[Problem]) -> Node:
             here = f"{path}.{word}" if path else word
             if word in entries:
                 problems.append(Problem(here, key.start_mark.line + 1, "stands here a second time"))
-            entries[word] = as_node(value, here, problems)
+            # Where its key stands: the value of an entry may begin lines below.
+            entries[word] = replace(as_node(value, here, problems), line=key.start_mark.line + 1)
         return Node(entries, path, line, problems)
     if isinstance(raw, yaml.SequenceNode):
         items = [as_node(item, f"{path}[{index}]", problems) for index, item in enumerate(raw.value)]

@@ -22,7 +22,8 @@ CLEANING = ("trim", "lower", "upper", "empty_to_null", "collapse_spaces", "digit
 FORMATS = ("csv", "json", "parquet")
 OUTCOMES = ("quarantine", "warn", "stop")
 PERIODS = ("day", "week", "month", "quarter", "year")
-ON_DELETE = ("close", "ignore")
+ON_DELETE = ("close", "ignore", "new_record")
+ABSENT = ("null", "carry")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,30 @@ class Source:
     overlap: timedelta = timedelta(hours=24)
     stop_if: float | None = None  # share of quarantined rows above which nothing is loaded
     comment: str = ""
+    finer: tuple[str, ...] = ()  # columns that order events of one instant, the coarsest first
+    strict: bool = False  # a row without key or sequence stops its batch, instead of waiting in quarantine
+    truncate_when: str = ""  # rows that say: every key is gone
+    absent: str = "null"  # what a key missing from a JSON record says: NULL, or nothing (`carry`)
+    is_snapshot: bool = False  # each file repeats all rows of its scope; what is missing from the next is gone
+    snapshot_scope: tuple[str, ...] = ()
+
+    @property
+    def remembers_absence(self) -> bool:
+        return self.absent == "carry"
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What silver holds of an event besides its values, its time and whether it is a tombstone; with types."""
+        return {
+            **({"is_truncate": "boolean"} if self.truncate_when else {}),
+            **({"absent_columns": "text"} if self.remembers_absence else {}),
+        }
+
+    @property
+    def sequence_type(self) -> str:
+        """`timestamp`, or `integer` where the source counts its changes and does not date them."""
+        kind = self.types().get(self.effective_at, "timestamp")
+        return "integer" if kind == "integer" else "timestamp"
 
     @property
     def silver(self) -> str:
@@ -89,7 +114,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Dimension:
-    """A table with history: `tracked` changes open versions, `overwritten` ones replace in place."""
+    """A table with history.  What a change of a column does is its policy:
+
+    tracked      opens a version (type 2)
+    overwritten  the latest value stands on all versions (type 1)
+    original     the first value stands on all versions (type 0)
+    version      the last value inside a version stands on it
+    current      tracked columns whose latest value stands on all versions too, as `current_<column>` (type 6)
+    """
 
     name: str
     source: str
@@ -98,6 +130,48 @@ class Dimension:
     overwritten: tuple[str, ...]
     on_delete: str = "close"
     comment: str = ""
+    original: tuple[str, ...] = ()
+    version: tuple[str, ...] = ()
+    current: tuple[str, ...] = ()
+    ignore_nulls: bool = False  # events are partial: a NULL says nothing, the value before it carries on
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The columns of the source that stand on a version, besides its key."""
+        return (*self.tracked, *self.overwritten, *self.original, *self.version)
+
+    @property
+    def keeps_deletions(self) -> bool:
+        return self.on_delete == "new_record"
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """The columns by which one version differs from the next."""
+        return (*self.tracked, "is_deleted") if self.keeps_deletions else self.tracked
+
+    @property
+    def of_key(self) -> tuple[str, ...]:
+        """The columns that are equal on all versions of a key."""
+        return (*self.overwritten, *self.original, *self.current_columns)
+
+    @property
+    def current_columns(self) -> tuple[str, ...]:
+        return tuple(f"current_{column}" for column in self.current)
+
+    @property
+    def of_version(self) -> tuple[str, ...]:
+        """The other columns a version has, besides its interval."""
+        return (*self.tracked, *self.version, *(("is_deleted",) if self.keeps_deletions else ()))
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The columns of a version in the order of the table, besides its key and its interval."""
+        return (*self.values, *self.current_columns, *(("is_deleted",) if self.keeps_deletions else ()))
+
+    def attribute_types(self, types: Mapping[str, str]) -> dict[str, str]:
+        """Types of the attributes, from those of the source."""
+        own = {f"current_{column}": types[column] for column in self.current} | {"is_deleted": "boolean"}
+        return {column: own[column] if column in own else types[column] for column in self.attributes}
 
     @property
     def noun(self) -> str:

@@ -7,9 +7,10 @@ import snowflake.snowpark.functions as F
 import watermark
 import writing
 from runlog import LOG, StepResult
+from runs import Run, utc_now
 from snowflake.snowpark import Column
 from specs import Source
-from steps import CHANGED_WINDOW, Run, utc_now
+from steps import CHANGED_WINDOW
 
 
 def begin(run: Run) -> dict[str, Any]:

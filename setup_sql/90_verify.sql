@@ -2,7 +2,11 @@
 USE ROLE SYSADMIN;
 
 DESC STAGE firn_landing.bronze.landing;
-LIST @firn_landing.bronze.landing;
+LIST @firn_landing.bronze.landing/crm/customers/;
+LIST @firn_landing.bronze.landing/erp/inventory/;
+LIST @firn_landing.bronze.landing/web/events/;
+LIST @firn_landing.bronze.landing/shop/orders/;
+LIST @firn_landing.bronze.landing/online_retail/;
 SHOW PIPES IN SCHEMA firn_landing.bronze;
 
 -- executionState is RUNNING, pendingFileCount goes back to 0.

@@ -46,6 +46,11 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
+def day(number: int) -> dt.datetime:
+    """A day by its number; day 1 is the first of January 2024."""
+    return dt.datetime(2024, 1, 1) + dt.timedelta(days=number - 1)
+
+
 def fields(line: str) -> list[str]:
     return [part.strip() for part in line.split("|")]
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pandas
 import pytest
 import snowflake.snowpark.functions as F
 import snowflake.snowpark.types as T
 import sql_columns
+import validity
 from snowflake.snowpark import Column
 from snowflake.snowpark.mock import ColumnEmulator, ColumnType, TableEmulator, _plan, _util, patch
 
@@ -43,6 +45,25 @@ def equal_null(left: ColumnEmulator, right: ColumnEmulator) -> ColumnEmulator:
     pairs = zip(left, right, strict=True)
     result = ColumnEmulator(data=[(is_null(a) and is_null(b)) or bool(a == b) for a, b in pairs], dtype=bool)
     result.sf_type = ColumnType(T.BooleanType(), False)
+    return result
+
+
+@patch("is_email")
+def is_email(value: ColumnEmulator) -> ColumnEmulator:
+    """The app's own function, which local testing cannot find by name."""
+    result = ColumnEmulator(data=validity.is_email(pandas.DataFrame({0: list(value)})).tolist(), dtype=object)
+    result.sf_type = ColumnType(T.BooleanType(), False)
+    return result
+
+
+@patch("unless_null")
+def unless_null(left: ColumnEmulator, right: ColumnEmulator, comparison: ColumnEmulator) -> ColumnEmulator:
+    """A comparison that is NULL where a side is; local testing finds NULL and 'a' different."""
+    sides = zip(left, right, comparison, strict=True)
+    found = [None if is_null(a) or is_null(b) else bool(c) for a, b, c in sides]
+    # pandas takes no rows of objects for a list of columns, and a filter by it leaves none of those
+    result = ColumnEmulator(data=found, dtype=object if found else bool)
+    result.sf_type = ColumnType(T.BooleanType(), True)
     return result
 
 

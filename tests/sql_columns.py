@@ -12,8 +12,8 @@ from sqlglot import expressions as sql
 BINARY: dict[type[sql.Expression], Any] = {
     sql.And: lambda a, b: a & b,
     sql.Or: lambda a, b: a | b,
-    sql.EQ: lambda a, b: a == b,
-    sql.NEQ: lambda a, b: a != b,
+    sql.EQ: lambda a, b: F.call_function("unless_null", a, b, a == b),
+    sql.NEQ: lambda a, b: F.call_function("unless_null", a, b, a != b),
     sql.GT: lambda a, b: a > b,
     sql.GTE: lambda a, b: a >= b,
     sql.LT: lambda a, b: a < b,
@@ -64,5 +64,5 @@ def translated(node: sql.Expression) -> Column:
         return {"sum": F.sum, "min": F.min, "max": F.max}[node.key](translated(node.this))
     if isinstance(node, sql.Dot) or (isinstance(node, sql.Anonymous) and node.name.lower() == "is_email"):
         call = node.expression if isinstance(node, sql.Dot) else node
-        return F.coalesce(translated(call.expressions[0]).like(F.lit("%_@_%._%")), F.lit(False))
+        return F.call_function("is_email", translated(call.expressions[0]))
     raise NotImplementedError(f"{kind.__name__} in local testing: {node.sql('snowflake')}")

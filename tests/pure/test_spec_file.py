@@ -62,7 +62,7 @@ def test_what_is_not_said_has_a_default():
         pytest.param("country is not null", "(select 1) > 0", 13, "`select` is not allowed", id="a subquery"),
         pytest.param("country is not null", "id > 0; drop table x", 13, "`; drop tab` does not belong", id="a second statement"),
         pytest.param("from: people", "from: persons", 16, "unknown source `persons`", id="a fact from nowhere"),
-        pytest.param("by: [id]", "by: []", 21, "expected a `period`, columns in `by`, or both", id="a KPI of nothing"),
+        pytest.param("by: [id]", "by: []", 19, "expected a `period`, columns in `by`, or both", id="a KPI of nothing"),
         pytest.param("pipeline: small", "pipeline: 'x y'", 2, "`x y` cannot be a name", id="a name that needs quotes"),
         pytest.param("      id: {", "      batch_no: {type: text}\n      id: {", 9, "a column Firn adds itself", id="a reserved column"),
         pytest.param("    checks:", "    chekcs:", 13, "unknown key `chekcs`; did you mean `checks`", id="a key nearly right"),

@@ -1,0 +1,34 @@
+CREATE OR REPLACE PROCEDURE core.rebuild(dimension VARCHAR, from_at TIMESTAMP_NTZ DEFAULT NULL, dry_run BOOLEAN DEFAULT FALSE)
+RETURNS VARIANT
+LANGUAGE PYTHON
+RUNTIME_VERSION = '3.11'
+PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
+IMPORTS = (
+    '/procedures/pipeline.py',
+    '/procedures/applying.py',
+    '/procedures/ddl.py',
+    '/procedures/dimension_step.py',
+    '/procedures/cleaning.py',
+    '/procedures/expressions.py',
+    '/procedures/facts.py',
+    '/procedures/history.py',
+    '/procedures/history_events.py',
+    '/procedures/history_fast.py',
+    '/procedures/loading.py',
+    '/procedures/measures.py',
+    '/procedures/names.py',
+    '/procedures/runlog.py',
+    '/procedures/runs.py',
+    '/procedures/spec_file.py',
+    '/procedures/spec_nodes.py',
+    '/procedures/specs.py',
+    '/procedures/steps.py',
+    '/procedures/taskgraph.py',
+    '/procedures/upkeep.py',
+    '/procedures/watermark.py',
+    '/procedures/writing.py'
+)
+HANDLER = 'pipeline.rebuild'
+COMMENT = 'Recomputes a dimension from silver, all of it or the keys with events since from_at; returns what changed'
+EXECUTE AS OWNER;
+GRANT USAGE ON PROCEDURE core.rebuild(VARCHAR, TIMESTAMP_NTZ, BOOLEAN) TO APPLICATION ROLE app_admin;

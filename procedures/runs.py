@@ -1,0 +1,66 @@
+"""One execution of a pipeline, as its steps see it: the session, the turn, the mark, the log."""
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import names
+import runlog
+import watermark
+from runlog import StepResult
+from snowflake.snowpark import DataFrame, Session
+from specs import Pipeline, Source
+
+
+def utc_now() -> datetime:
+    """The moment, as TIMESTAMP_NTZ in UTC holds it."""
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a pipeline, as far as its steps need to know it."""
+
+    session: Session
+    pipeline: Pipeline
+    run_id: str
+    spec_version: int
+    bronze_schema: tuple[str, str]
+
+    def bronze(self, source: Source) -> DataFrame:
+        return self.session.table(self.bronze_name(source))
+
+    def bronze_name(self, source: Source) -> str:
+        return names.qualified(*self.bronze_schema, source.name)
+
+    def take_turn(self, result: StepResult) -> int:
+        lock = watermark.take_turn(self.session, self.pipeline.name, self.run_id, result.started_at)
+        result.batch_no = lock.batch_no
+        return lock.batch_no
+
+    def mark(self, step: str) -> watermark.Mark:
+        return watermark.mark(self.session, self.pipeline.name, step)
+
+    def commit_with(self, result: StepResult) -> StepResult:
+        """Checks the step's accounts, moves its mark and logs it; all of it commits with the rows."""
+        watermark.advance(
+            self.session,
+            self.pipeline.name,
+            result.step,
+            batch_no=result.batch_no or 0,
+            run_id=self.run_id,
+            now=utc_now(),
+            lets=result.lets_to,
+        )
+        self.log(result.balanced())
+        return result
+
+    def log(self, result: StepResult) -> StepResult:
+        runlog.record(
+            self.session,
+            result,
+            pipeline=self.pipeline.name,
+            run_id=self.run_id,
+            spec_version=self.spec_version,
+            now=utc_now(),
+        )
+        return result
