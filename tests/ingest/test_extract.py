@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import shutil
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ NO_MARGIN = timedelta(0)
 def server(tmp_path_factory):
     with postgres.running(tmp_path_factory.mktemp("postgres")) as running:
         yield running
+    shutil.rmtree(running.folder, ignore_errors=True)  # run as root it lies outside pytest's own folder
 
 
 @pytest.fixture(scope="module")
