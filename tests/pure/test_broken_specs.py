@@ -76,7 +76,7 @@ def test_the_file_the_faults_are_put_into_has_none():
         pytest.param("format: csv", "format: xml", 6, "sources.people.files.format", "unknown format `xml`", id="another format"),
         pytest.param("    key: [id]\n", "", 5, "sources.people", "`key` is missing", id="no key"),
         pytest.param("key: [id]", "key: [ids]", 7, "sources.people.key", "unknown column `ids`; did you mean `id`?", id="a key nobody declared"),
-        pytest.param("effective_at: changed_at", "effective_at: name", 8, "sources.people.effective_at", "must be a timestamp or a date", id="a name for a time"),
+        pytest.param("effective_at: changed_at", "effective_at: name", 8, "sources.people.effective_at", "must be a timestamp, a date or an integer", id="a name for a time"),
         pytest.param("effective_at: changed_at", "effective_at: changed", 8, "sources.people.effective_at", "did you mean `changed_at`?", id="a time nobody declared"),
         pytest.param("quarantined > 20%", "20%", 9, "sources.people.stop_if", "expected `quarantined > 20%`", id="a share of what"),
         pytest.param("id: {type: integer}\n      name", "id: {type: int}\n      name", 11, "sources.people.columns.id.type", "unknown type `int`", id="another system's type"),

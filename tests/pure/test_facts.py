@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import facts
@@ -243,7 +244,11 @@ def test_pointing_again_inside_the_windows_is_pointing_everything_again(frame, b
         return {row["order_no"]: row["customer_version_key"] for row in rows(found)}
 
     outcomes = frame(OUTCOMES + "\n".join(f"{n} | 1 | {day(n)} | 3 | 7.5 | false | true" for n in range(1, 10)))
-    windows = history.windows(versions(before), versions(after).drop("customer_key"), CUSTOMER)
+    def standing_as(days: list[int]):
+        return versions(days).with_column("is_current", F.col("valid_to").is_null()).with_column("is_inferred", F.lit(False))
+
+    bare = dataclasses.replace(CUSTOMER, tracked=(), overwritten=())
+    windows = history.windows(history.pairs(standing_as(before), standing_as(after).drop("customer_key", "customer_version_key"), bare))
     noted = windows.select(F.lit("dim_customer").alias("dimension"), "durable_key", "changed_from", "changed_to", F.lit(2).alias("batch_no"))
     standing = facts.pointed(outcomes, ORDERS, {"customer": (CUSTOMER, versions(before))})
     no_events = events(frame, "1 | 2024-01-02 00:00:00 | false | 1")
