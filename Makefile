@@ -31,8 +31,8 @@ test-all: $(READY) ## all tests, and the properties on a thousand streams and mo
 bench: $(READY)  ## speed and memory beside hand-written SQL, as ratios (about 10 minutes)
 	@$(VENV)/bin/python -W ignore -m tests.bench
 
-check: $(READY)  ## style and lint
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+check: $(READY)  ## lint
+	@$(VENV)/bin/ruff check .
 
 lock:            ## renew requirements.txt from requirements.in
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet --requirement requirements.in

@@ -1,7 +1,7 @@
 """One execution of a pipeline, as its steps see it: the session, the turn, the mark, the log."""
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import names
 import runlog
@@ -13,7 +13,7 @@ from specs import Pipeline, Source
 
 def utc_now() -> datetime:
     """The moment, as TIMESTAMP_NTZ in UTC holds it."""
-    return datetime.now(timezone.utc).replace(tzinfo=None)
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def break_it(monkeypatch: pytest.MonkeyPatch, module: ModuleType, right: str, wr
     text = inspect.getsource(module)
     assert right in text, "the text to be broken stands there no more: write the fault anew"
     faulty: dict[str, object] = {"__name__": module.__name__, "__file__": module.__file__}
-    exec(compile(text.replace(right, wrong), module.__file__, "exec"), faulty)  # noqa: S102
+    exec(compile(text.replace(right, wrong), module.__file__, "exec"), faulty)
     users = (cleaning, history, history_events, history_fast, dimension_step)
     for name, made in faulty.items():
         for user in users:

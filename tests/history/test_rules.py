@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import history
 import history_events
 import pytest
@@ -108,5 +110,5 @@ def test_rule_1_batches_that_show_nothing(account, batch):
 def test_rule_7_no_hash_stands_for_a_key():
     """Keys are compared in every column: nothing in the engine puts columns together."""
     for module in (history, history_events):
-        text = open(module.__file__, encoding="utf-8").read()
+        text = Path(module.__file__).read_text(encoding="utf-8")
         assert not [word for word in ("hash(", "md5(", "sha2(", "concat(") if word in text.lower()]
