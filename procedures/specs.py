@@ -332,7 +332,7 @@ class Pipeline:
         types = self.source(fact.source).types()
         return {
             **{column: types.get(column, "text") for column in fact.from_source()},
-            **{key: "integer" for key in fact},
+            **{key: "integer" for key in fact.keys()},  # noqa: SIM118 - a fact is no dict
             **{measure.name: measure.type for measure in fact.measures},
         }
 
