@@ -29,7 +29,7 @@ from local.dialect_errors import aborted, aborts_transaction, is_conflict, locke
 from local.dialect_functions import translate
 from local.dialect_names import identifier_tables, qualify, upper_case
 from local.dialect_tables import name_columns, order_by_all, sequence_order, sequences, table_functions, values_columns
-from local.dialect_text import readable
+from local.dialect_text import readable, shape
 
 if TYPE_CHECKING:
     from local.duck import Connection
@@ -354,6 +354,11 @@ class Cursor(FakeSnowflakeCursor):
 
     def describe_only(self, sql: str) -> dict[str, Any]:
         """The columns a statement would answer with, without running it."""
+        key = ("described", shape(sql), self._conn.database, self._conn._schema)
+        known = self._conn.duck.plans.get(key) if not self._conn.temporary else None
+        if known is not None:
+            self.type_id = known["statementTypeId"]
+            return known
         try:
             tree = parse(self._inline_variables(sql))
             self.type_id = statement_type_id(tree)
@@ -362,7 +367,10 @@ class Cursor(FakeSnowflakeCursor):
         except Exception as e:
             raise translated(e, sql) from None
         extra = {"statementTypeId": self.type_id, "numberOfBinds": binds, "arrayBindSupported": isinstance(tree, exp.Insert)}
-        return {**wire.payload(None, columns), **extra}
+        answer = {**wire.payload(None, columns), **extra}
+        if isinstance(tree, QUERIES) and not self._conn.temporary and not self._conn.variables._variables and "FIRN_ROWS_" not in sql:
+            self._conn.duck.plans[key] = answer  # until the next DDL, as plans are
+        return answer
 
     def _described(self, tree: Expression, sql: str) -> wire.RowType:
         if isinstance(tree, QUERIES):

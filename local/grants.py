@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from local.answer import Answer, status, table
 from local.dialect import parse
+from local.dialect_text import shape
 from local.errors import denied, exists, missing
 from local.reader import Reader
 
@@ -40,8 +41,12 @@ class Use:
 # --- what a statement touches
 
 
-@functools.lru_cache(maxsize=2000)
 def uses(sql: str) -> tuple[Use, ...]:
+    return uses_of_shape(shape(sql))
+
+
+@functools.lru_cache(maxsize=2000)
+def uses_of_shape(sql: str) -> tuple[Use, ...]:
     """Tables and views read and written, by privilege; names as written (upper-cased unless quoted)."""
     try:
         tree = parse(sql)
