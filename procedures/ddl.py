@@ -127,6 +127,18 @@ def dimension_stage_columns(pipeline: Pipeline, dimension: Dimension) -> dict[st
     }
 
 
+def dimension_change_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
+    moments = ("valid_from", "valid_to", "old_from", "old_to")
+    numbers = ("version_key", "durable_key", "next_version_key")
+    flags = ("is_current", "is_inferred", "is_added", "is_gone", "is_known")
+    return {
+        **version_columns(pipeline, dimension),
+        **{column: sequence(pipeline, dimension) for column in moments},
+        **{column: "NUMBER" for column in numbers},
+        **{column: "BOOLEAN" for column in flags},
+    }
+
+
 def fact_columns(pipeline: Pipeline, fact: Fact) -> dict[str, str]:
     return {column: sql_type(type_name) for column, type_name in pipeline.fact_types(fact).items()}
 
@@ -144,6 +156,7 @@ def tables(pipeline: Pipeline) -> dict[str, tuple[dict[str, str], tuple[str, ...
         made[source.silver] = (silver_columns(source), (), comment)
     for dimension in pipeline.dimensions:
         made[dimension.stage] = (dimension_stage_columns(pipeline, dimension), (), "The history in hand; empty between runs")
+        made[dimension.changes] = (dimension_change_columns(pipeline, dimension), (), "The changes in hand; empty between runs")
         columns = dimension_columns(pipeline, dimension)
         made[dimension.table] = (columns, (dimension.version_key,), dimension.comment)
     for fact in pipeline.facts:

@@ -40,7 +40,7 @@ IN_THE_STEP = [
     pytest.param(history_fast, "(F.col(\"effective_at\") >= F.col(\"new_at\"))", "(F.col(\"effective_at\") > F.col(\"new_at\"))", "plain", id="<= for <: a tie is not late"),
     pytest.param(history_fast, "spoken(last, \"valid_from\", False).union_all(spoken(ended, \"valid_to\", True))", "spoken(last, \"valid_from\", False)", "plain", id="the seed of a closed version goes on"),
     pytest.param(history_fast, "late = late_keys(events, dimension, since, floor)", "late = late_keys(events, dimension, since, floor).filter(F.lit(False))", "plain", id="every key takes the short way"),
-    pytest.param(dimension_step, "when_matched(F.col(\"in_is_gone\")).delete(),", "", "plain", id="versions that are gone stay"),
+    pytest.param(dimension_step, "pairs.filter(~F.col(\"is_gone\"))", "pairs", "plain", id="versions that are gone stay"),
     pytest.param(dimension_step, "updated = spread(session, target, scope, stamp) if scope is not None and target.of_key else 0", "updated = 0", "policies", id="type 1 on new versions only"),
     pytest.param(dimension_step, "F.col(\"opens\") | F.col(\"is_new\") | F.col(\"is_last\")", "F.col(\"opens\") | F.col(\"is_new\")", "plain", id="keys of which nothing opens are out of scope"),
 ]  # fmt: skip
