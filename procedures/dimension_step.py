@@ -117,10 +117,15 @@ def of_scope(current: DataFrame, scope: DataFrame, target: Dimension) -> DataFra
 
 
 def in_scope(current: DataFrame, scope: DataFrame, target: Dimension) -> DataFrame:
-    """The versions that are in question: of a key that took the short way, only the last."""
+    """The versions that are in question: of a key that took the short way, only the last.
+
+    `scope` has one row per key, so this is a semi join; written as one, the comparison of instants would have it look
+    up every version of the dimension.
+    """
     of_key = same(target.key, [f"touched_{column}" for column in target.key])
     in_question = F.col("touched_from").is_null() | (F.col("valid_from") >= F.col("touched_from"))
-    return current.join(scope, on=of_key & in_question, how="leftsemi")
+    own = (target.durable_key, target.version_key, *target.key, *target.attributes, "valid_from", "valid_to", "is_current", "is_inferred")
+    return current.join(scope, on=of_key & in_question, how="inner").select(*own)
 
 
 def write(
