@@ -18,6 +18,7 @@ from snowflake.connector.util_text import split_statements
 from local import setup_rules, stages
 from local.answer import Answer, status, table
 from local.catalog import Thing
+from local.dialect_names import quoted
 from local.errors import exists, missing, refused
 from local.packages import drop_database, liked, raise_
 from local.reader import Reader
@@ -45,7 +46,7 @@ def create_application(account: Account, session: Session, reader: Reader) -> An
         raise refused("CREATE APPLICATION: the local account installs from a stage (USING '@…'), not from a version")
     stage = reader.stage_path()
     said = reader.options()
-    account.answer(session, f'CREATE DATABASE "{name}"')
+    account.answer(session, f"CREATE DATABASE {quoted(name)}")
     app = account.catalog.put("application", name, package=package, stage=stage, version=0, comment=str(said.get("COMMENT", "")), owner=session.role)
     try:
         install(account, session, app, stage, upgrade=False)
@@ -211,7 +212,7 @@ def create_versioned_schema(account: Account, session: Session, reader: Reader) 
     database, name = session.resolve_schema(reader.name())
     if not session.app:
         raise refused("Versioned schemas exist in applications only.")
-    session.connection.cursor().execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"."{name}"')
+    session.connection.cursor().execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database)}.{quoted(name)}")
     account.catalog.put("versioned schema", name, database=database)
     return status(f"Schema {name} successfully created.")
 
@@ -228,7 +229,7 @@ def create_schema(account: Account, session: Session, reader: Reader) -> Answer:
     reader.expect("SCHEMA")
     reader.words("IF", "NOT", "EXISTS")
     database, name = session.resolve_schema(reader.name())
-    cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"."{name}"')
+    cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database)}.{quoted(name)}")
     return status(f"Schema {name} successfully created.")
 
 

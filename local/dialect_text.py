@@ -7,7 +7,6 @@ import re
 from sqlglot import tokenize
 from sqlglot.tokens import Token, TokenType
 
-
 CONSTANT = re.compile(r"\b\d+ :: INT\b|TIMESTAMP '[^']*'")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from local import stages
 from local.answer import Answer, status, table
 from local.catalog import Thing
+from local.dialect_names import quoted
 from local.errors import exists, failed, missing, refused
 from local.reader import Reader
 
@@ -28,9 +29,9 @@ def create_package(account: Account, session: Session, reader: Reader) -> Answer
             return status(f"{name} already exists, statement succeeded.")
         raise exists(name)
     said = reader.options()
-    session.connection.cursor().execute(f'CREATE DATABASE "{name}"')
+    session.connection.cursor().execute(f"CREATE DATABASE {quoted(name)}")
     account.catalog.put("application package", name, comment=str(said.get("COMMENT", "")), distribution=str(said.get("DISTRIBUTION", "INTERNAL")))
-    session.connection.cursor().execute(f'USE DATABASE "{name}"')
+    session.connection.cursor().execute(f"USE DATABASE {quoted(name)}")
     return status(f"Application Package '{name}' created successfully.")
 
 
@@ -100,7 +101,7 @@ def drop_database(account: Account, name: str) -> None:
     cleaner = account.session(None, None)
     try:
         if account.duck.has_database(name):
-            cleaner.connection.cursor().execute(f'DROP DATABASE "{name}"')
+            cleaner.connection.cursor().execute(f"DROP DATABASE {quoted(name)}")
     finally:
         account.forget(cleaner)
     stages.forget(account, name)

@@ -27,6 +27,9 @@ WORK = """
 import os
 
 def work(session, how):
+    if how == "look":
+        import importlib.util
+        return [name for name in ("local", "ingest", "tests", "specs") if importlib.util.find_spec(name)]
     session.sql("BEGIN").collect()
     session.sql("UPDATE control.log SET n = n + 1").collect()
     if how == "die":
@@ -84,6 +87,10 @@ def test_a_call_that_fails_leaves_nothing_and_the_next_one_works_at_once(account
     assert "committed" in str(call(account, "commit"))
     assert time.monotonic() - start < 30, "the table was still locked by the dead call"
     assert value(account) == 1
+
+
+def test_a_handler_cannot_import_what_was_not_deployed(account):
+    assert call(account, "look") == [("[]",)]
 
 
 def test_a_transaction_left_open_is_rolled_back_and_is_an_error(account):

@@ -12,7 +12,7 @@ from local.place import Place
 
 CUSTOMERS = "customer_id,name,email,age,gender,customer_type,city,country,updated_at,op\n"
 ORDERS = "order_id,line_no,customer_id,sku,quantity,unit_price,currency,region,status,ordered_at,updated_at\n"
-KPI_SECONDS = 15  # the promise at the shortest schedule; asserted loosely, machines here are noisy
+KPI_SECONDS = 15  # the promise at the shortest schedule; printed beside what it took, not asserted: machines are noisy
 
 
 def put(place: Place, key: str, text: str | bytes) -> None:

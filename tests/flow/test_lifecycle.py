@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from local.pipeline_runs import install, query, set_up
+from local.pipeline_runs import install, query, run_scripts, set_up
 from local.place import Place
 
 
@@ -41,10 +41,13 @@ def test_deploy_run_upgrade_and_teardown_with_the_unmodified_cli(empty_account: 
     assert state_of_tasks(place) == first, "an upgrade leaves the tasks running"
     assert query(place, "SELECT COUNT(*) AS n FROM firn.control.pipeline_log")[0]["n"] >= kept, "state survives an upgrade"
     assert query_versions(place) == [2]
+    run_scripts(place, "90", "90")
 
     place.snow("app", "teardown", "--connection", "local", "--force", "--cascade")
     assert query_applications(place) == []
     assert query_packages(place) == []
+    run_scripts(place, "99", "99")
+    assert "FIRN_LANDING" not in {row["name"] for row in rows_of(place, "SHOW DATABASES")}
 
 
 def rows_of(place: Place, sql: str) -> list[dict]:
