@@ -31,6 +31,9 @@ test-all: $(READY) ## all tests, and the properties on a thousand streams and mo
 bench: $(READY)  ## speed and memory beside hand-written SQL, as ratios (about 10 minutes)
 	@$(VENV)/bin/python -W ignore -m tests.bench
 
+imports: $(READY) ## write the IMPORTS of app/sql/*.sql from what the handlers import
+	@$(VENV)/bin/python -m local.imports
+
 check: $(READY)  ## lint
 	@$(VENV)/bin/ruff check .
 
@@ -38,4 +41,4 @@ lock:            ## renew requirements.txt from requirements.in
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet --requirement requirements.in
 	@(head -1 requirements.txt; $(VENV)-lock/bin/pip freeze) > requirements.new && mv requirements.new requirements.txt && rm -rf $(VENV)-lock
 
-.PHONY: help install demo test test-all bench check lock
+.PHONY: help install demo test test-all bench imports check lock

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from sqlfluff.core import FluffConfig, Linter
 
+from local import imports
 from local.lint import RULES, findings, main
 from local.lint_app import script_findings
 from local.lint_sql import objects_used, statements
@@ -387,6 +388,12 @@ def test_an_exception_to_the_grammar_is_still_one(form, instead, example, page):
     assert page.startswith("https://docs.snowflake.com/en/")
     assert unparsed(example), "sqlfluff parses it now: take it off the list"
     assert not unparsed(re.sub(form, instead, example))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app/sql").glob("*.sql")), ids=lambda path: path.name)
+def test_the_imports_are_those_the_handler_needs(path):
+    text = path.read_text(encoding="utf-8")
+    assert imports.listed(text, ROOT / "procedures") == text, "make imports"
 
 
 def test_nonsense_does_not_parse():

@@ -4,11 +4,10 @@ LANGUAGE PYTHON
 RUNTIME_VERSION = '3.11'
 PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
 IMPORTS = (
-    '/procedures/pipeline.py',
     '/procedures/applying.py',
+    '/procedures/cleaning.py',
     '/procedures/ddl.py',
     '/procedures/dimension_step.py',
-    '/procedures/cleaning.py',
     '/procedures/expressions.py',
     '/procedures/facts.py',
     '/procedures/history.py',
@@ -17,6 +16,7 @@ IMPORTS = (
     '/procedures/loading.py',
     '/procedures/measures.py',
     '/procedures/names.py',
+    '/procedures/pipeline.py',
     '/procedures/runlog.py',
     '/procedures/runs.py',
     '/procedures/spec_file.py',
