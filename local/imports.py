@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local.lint_app import imported
 
-MANY = re.compile(r"IMPORTS = \([^)]*\)\nHANDLER = '(\w+)\.\w+'")
+MANY = re.compile(r"IMPORTS = \(([^)]*)\)(?=\nHANDLER = '(\w+)\.)")
 
 
 def needed(module: str, procedures: Path) -> list[str]:
@@ -25,11 +25,13 @@ def needed(module: str, procedures: Path) -> list[str]:
 
 
 def listed(text: str, procedures: Path) -> str:
-    """The script with its IMPORTS as they must be."""
+    """The script with its IMPORTS as they must be; files that are no module, such as pipelines, stay."""
 
     def write(match: re.Match[str]) -> str:
-        files = ",\n".join(f"    '/procedures/{name}.py'" for name in needed(match[1], procedures))
-        return match[0].replace(match[0].split("\nHANDLER")[0], f"IMPORTS = (\n{files}\n)")
+        modules = [f"/procedures/{name}.py" for name in needed(match[2], procedures)]
+        others = [file for file in re.findall(r"'([^']+)'", match[1]) if not file.startswith("/procedures/")]
+        files = ",\n".join(f"    '{file}'" for file in modules + others)
+        return f"IMPORTS = (\n{files}\n)"
 
     return MANY.sub(write, text)
 

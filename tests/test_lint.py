@@ -396,6 +396,11 @@ def test_the_imports_are_those_the_handler_needs(path):
     assert imports.listed(text, ROOT / "procedures") == text, "make imports"
 
 
+def test_every_packaged_pipeline_is_imported_by_the_procedure_that_applies_it():
+    text = (ROOT / "app/sql/apply_packaged.sql").read_text(encoding="utf-8")
+    assert {path.name for path in (ROOT / "app/pipelines").glob("*.yml")} == set(re.findall(r"'/pipelines/([^']+)'", text))
+
+
 def test_nonsense_does_not_parse():
     assert unparsed("CREATE TABEL control.log (a NUMBER)")
 

@@ -26,7 +26,9 @@ IMPORTS = (
     '/procedures/taskgraph.py',
     '/procedures/upkeep.py',
     '/procedures/watermark.py',
-    '/procedures/writing.py'
+    '/procedures/writing.py',
+    '/pipelines/retail.yml',
+    '/pipelines/online_retail.yml'
 )
 HANDLER = 'pipeline.apply_packaged'
 COMMENT = 'Applies a pipeline file that ships with the app: tables, control rows, tasks'
