@@ -115,5 +115,8 @@ def object_delete(_: str, arguments: list[Expression]) -> Expression:
 
 
 def object_insert(node: exp.ObjectInsert) -> Expression:
-    added = sf("object_text", cast(exp.Array(expressions=[member(node.args["key"], node.args["value"], False)]), "VARCHAR[]"))
-    return call("json_merge_patch", sf("variant", node.this), added)
+    """docs.snowflake.com/en/sql-reference/functions/object_insert; an empty text stands for SQL NULL, which leaves the pair out."""
+    held, key, value = (cast(sf("variant", node.this), "VARCHAR"), node.args["key"], node.args["value"])
+    texts = [exp.Coalesce(this=text, expressions=[string("")]) for text in (key, cast(sf("variant", value), "VARCHAR"))]
+    updates = exp.Coalesce(this=node.args.get("update_flag") or exp.false(), expressions=[exp.false()])
+    return cast(call("sf_object_insert", held, *texts, updates), "JSON")

@@ -253,11 +253,44 @@ def text_number(text: str, picture: str) -> str | None:
     return text.replace(",", "").strip() or None
 
 
+def members(text: str) -> dict[str, str]:
+    """The members of a JSON object, each value as it is written: a number keeps all its digits.
+
+    >>> members('{"a": 1.50, "b": {"c": null}}')
+    {'a': '1.50', 'b': '{"c": null}'}
+    """
+    found: dict[str, str] = {}
+    decoder, position = json.JSONDecoder(), text.index("{") + 1
+    while not re.match(r"\s*}", text[position:]):
+        start = position + len(re.match(r"[\s,]*", text[position:])[0])  # type: ignore[index]
+        key, after = decoder.raw_decode(text, start)
+        start = after + len(re.match(r"[\s:]*", text[after:])[0])  # type: ignore[index]
+        _, position = decoder.raw_decode(text, start)
+        found[key] = text[start:position]
+    return found
+
+
+def object_insert(held: str, key: str, value: str, updates: bool) -> str:
+    """docs.snowflake.com/en/sql-reference/functions/object_insert
+
+    >>> object_insert('{"b": {"x": 1}}', "b", '{"y":null}', True)
+    '{"b":{"y":null}}'
+    """
+    found = members(held)
+    if key in found and not updates:
+        raise ValueError(f"Duplicate field key '{key}'")
+    found.pop(key, None)
+    if key and value:
+        found[key] = value
+    return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in sorted(found.items())) + "}"
+
+
 PYTHON: dict[str, tuple[Callable, list[str], str]] = {
     "sf_regexp_replace": (regexp_replace, ["VARCHAR", "VARCHAR", "VARCHAR", "BIGINT", "BIGINT", "VARCHAR"], "VARCHAR"),
     "sf_sha2": (sha2, ["VARCHAR", "BIGINT"], "VARCHAR"),
     "sf_md5_half": (md5_half, ["VARCHAR", "VARCHAR"], "UBIGINT"),
     "sf_soundex": (soundex, ["VARCHAR"], "VARCHAR"),
+    "sf_object_insert": (object_insert, ["VARCHAR", "VARCHAR", "VARCHAR", "BOOLEAN"], "VARCHAR"),
     "sf_parse_url": (parse_url, ["VARCHAR"], "VARCHAR"),
     "sf_number_text": (number_text, ["VARCHAR", "VARCHAR"], "VARCHAR"),
     "sf_text_number": (text_number, ["VARCHAR", "VARCHAR"], "VARCHAR"),

@@ -1,15 +1,18 @@
 """The handlers that SQL calls: arguments become objects, one step runs, its log is written, counts go back."""
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import applying
 import dimension_step
 import names
+import replaying
 import spec_file
 import taskgraph
 import upkeep
+from expressions import unknown
 from runlog import StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import Session
@@ -53,6 +56,28 @@ def rebuild(session: Session, dimension: str, from_at: datetime | None = None, d
             return dimension_step.rebuild(open_run(session, name, str(uuid.uuid4())), dimension, from_at, dry_run)
     known = sorted(known.name for _, _, spec in applying.current(session).values() for known in spec.dimensions)
     raise LookupError(f"No dimension `{dimension}`. Dimensions are: {', '.join(known) or 'none'}")
+
+
+def replay_quarantine(session: Session, source: str, check_name: str | None = None, dry_run: bool = False) -> dict[str, Any]:
+    """Waiting rows of a source through the load's door again; with `dry_run`, which would pass."""
+    run = run_of_source(session, source)
+    return logged(run, f"replay {source}", lambda: replaying.replay(run, source, check_name, dry_run))
+
+
+def correct_quarantine(session: Session, quarantine_id: str, corrected: Any) -> dict[str, Any]:
+    """Gives one waiting row other values, as its file should have held them."""
+    source = quarantine_id.partition("/")[0]
+    return replaying.correct(run_of_source(session, source), source, quarantine_id, corrected)
+
+
+def discard_quarantine(session: Session, source: str, selected: str, reason: str) -> dict[str, Any]:
+    """Gives up the waiting rows of a check, or one row."""
+    return replaying.discard(run_of_source(session, source), source, selected, reason)
+
+
+def restore_quarantine(session: Session, source: str, selected: str, reason: str) -> dict[str, Any]:
+    """Takes discarded rows back."""
+    return replaying.restore(run_of_source(session, source), source, selected, reason)
 
 
 def apply_packaged(session: Session, pipeline: str) -> dict[str, Any]:
@@ -113,6 +138,25 @@ def run_one(run: Run, step: str, target: str) -> dict[str, Any]:
         title = f"{step} {target}".strip()
         run.log(StepResult(title, started_at, status="failed", error=f"{type(error).__name__}: {error}"))
         raise
+
+
+def logged(run: Run, step: str, movement: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a movement gives; when it fails, its row in the log is written after the rollback, on its own."""
+    started_at = utc_now()
+    try:
+        return movement()
+    except Exception as error:
+        run.log(StepResult(step, started_at, status="failed", error=f"{type(error).__name__}: {error}"))
+        raise
+
+
+def run_of_source(session: Session, source: str) -> Run:
+    """A run of its own in the pipeline that has the source; sources of two pipelines never share a name."""
+    specs = {name: spec for name, (_, _, spec) in applying.current(quick(session)).items()}
+    for name, spec in specs.items():
+        if source in {known.name for known in spec.sources}:
+            return open_run(session, name, str(uuid.uuid4()))
+    raise LookupError(unknown("source", source, [known.name for spec in specs.values() for known in spec.sources]))
 
 
 def quick(session: Session) -> Session:

@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 BOTTOM = {"names", "expressions"}
 SPECS = {"specs", "spec_file", "spec_nodes"}
-PURE = {"cleaning", "history", "history_events", "history_fast", "facts", "measures", "taskgraph", "validity"}
+PURE = {"cleaning", "history", "history_events", "history_fast", "facts", "measures", "taskgraph", "validity", "quarantine"}
 STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
 INPUT_OUTPUT = {"writing", "watermark", "runlog"}
-STEPS = {"dimension_step", "runs", "loading", "steps", "applying", "upkeep"}
+STEPS = {"dimension_step", "runs", "loading", "steps", "applying", "upkeep", "replaying"}
 HANDLERS = {"pipeline"}
 
 # Layer → what its modules may import besides one another.

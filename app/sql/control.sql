@@ -78,7 +78,8 @@ CREATE TABLE IF NOT EXISTS control.ledger (
 );
 GRANT SELECT ON TABLE control.ledger TO APPLICATION ROLE app_admin;
 
--- Rows that failed a check, with every check they failed and their values as received.
+-- Rows that failed a check, with every check they failed and their values as received. None is taken out when it is
+-- decided what becomes of it: released rows are in silver (or equal one that is), discarded ones are given up.
 CREATE TABLE IF NOT EXISTS control.quarantine (
     quarantine_id   VARCHAR         NOT NULL,   -- source/content_key/row_number
     pipeline        VARCHAR         NOT NULL,
@@ -93,9 +94,55 @@ CREATE TABLE IF NOT EXISTS control.quarantine (
     failed_checks   ARRAY           NOT NULL,
     row_values      VARIANT,
     quarantined_at  TIMESTAMP_NTZ   NOT NULL,
-    status          VARCHAR         NOT NULL    -- waiting
+    status          VARCHAR         NOT NULL,   -- waiting, released, discarded
+    corrected_values    VARIANT,                -- row_values with the corrections made since; NULL: none
+    newest_checks       ARRAY,                  -- failed at the newest replay; NULL: none yet
+    newest_spec_version NUMBER,
+    checked_at          TIMESTAMP_NTZ,          -- the newest replay
+    released_as         VARCHAR,                -- event, duplicate
+    decided_at          TIMESTAMP_NTZ,          -- when the status became what it is
+    decided_by          VARCHAR,                -- NULL from the console without READ SESSION
+    decided_run_id      VARCHAR,
+    reason              VARCHAR                 -- of the newest discard or restore
 );
+ALTER TABLE control.quarantine ADD COLUMN IF NOT EXISTS corrected_values VARIANT;
+ALTER TABLE control.quarantine ADD COLUMN IF NOT EXISTS newest_checks ARRAY;
+ALTER TABLE control.quarantine ADD COLUMN IF NOT EXISTS newest_spec_version NUMBER;
+ALTER TABLE control.quarantine ADD COLUMN IF NOT EXISTS checked_at TIMESTAMP_NTZ;
+ALTER TABLE control.quarantine ADD COLUMN IF NOT EXISTS released_as VARCHAR;
+ALTER TABLE control.quarantine ADD COLUMN IF NOT EXISTS decided_at TIMESTAMP_NTZ;
+ALTER TABLE control.quarantine ADD COLUMN IF NOT EXISTS decided_by VARCHAR;
+ALTER TABLE control.quarantine ADD COLUMN IF NOT EXISTS decided_run_id VARCHAR;
+ALTER TABLE control.quarantine ADD COLUMN IF NOT EXISTS reason VARCHAR;
 GRANT SELECT ON TABLE control.quarantine TO APPLICATION ROLE app_admin;
+
+-- Every correction ever made, one row per column; nothing here is changed or taken out.
+CREATE TABLE IF NOT EXISTS control.quarantine_correction (
+    quarantine_id   VARCHAR         NOT NULL,
+    pipeline        VARCHAR         NOT NULL,
+    source          VARCHAR         NOT NULL,
+    column_name     VARCHAR         NOT NULL,
+    old_value       VARIANT,                    -- before this correction
+    new_value       VARIANT,
+    corrected_at    TIMESTAMP_NTZ   NOT NULL,
+    corrected_by    VARCHAR,
+    run_id          VARCHAR         NOT NULL
+);
+GRANT SELECT ON TABLE control.quarantine_correction TO APPLICATION ROLE app_admin;
+
+-- Every decision that moved rows out of the quarantine or back into it, one row per call.
+CREATE TABLE IF NOT EXISTS control.quarantine_decision (
+    pipeline        VARCHAR         NOT NULL,
+    source          VARCHAR         NOT NULL,
+    decision        VARCHAR         NOT NULL,   -- released, discarded, restored
+    selected        VARCHAR,                    -- the check or the quarantine_id; NULL: all rows of the source
+    reason          VARCHAR,
+    row_count       NUMBER          NOT NULL,
+    decided_at      TIMESTAMP_NTZ   NOT NULL,
+    decided_by      VARCHAR,
+    run_id          VARCHAR         NOT NULL
+);
+GRANT SELECT ON TABLE control.quarantine_decision TO APPLICATION ROLE app_admin;
 
 -- When a key has had another version since: facts inside these windows are pointed again.
 CREATE TABLE IF NOT EXISTS control.changed_window (

@@ -17,6 +17,8 @@ IMPORTS = (
     '/procedures/measures.py',
     '/procedures/names.py',
     '/procedures/pipeline.py',
+    '/procedures/quarantine.py',
+    '/procedures/replaying.py',
     '/procedures/runlog.py',
     '/procedures/runs.py',
     '/procedures/spec_file.py',

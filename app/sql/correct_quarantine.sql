@@ -1,0 +1,36 @@
+CREATE OR REPLACE PROCEDURE core.correct_quarantine(quarantine_id VARCHAR, corrected VARIANT)
+RETURNS VARIANT
+LANGUAGE PYTHON
+RUNTIME_VERSION = '3.11'
+PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
+IMPORTS = (
+    '/procedures/applying.py',
+    '/procedures/cleaning.py',
+    '/procedures/ddl.py',
+    '/procedures/dimension_step.py',
+    '/procedures/expressions.py',
+    '/procedures/facts.py',
+    '/procedures/history.py',
+    '/procedures/history_events.py',
+    '/procedures/history_fast.py',
+    '/procedures/loading.py',
+    '/procedures/measures.py',
+    '/procedures/names.py',
+    '/procedures/pipeline.py',
+    '/procedures/quarantine.py',
+    '/procedures/replaying.py',
+    '/procedures/runlog.py',
+    '/procedures/runs.py',
+    '/procedures/spec_file.py',
+    '/procedures/spec_nodes.py',
+    '/procedures/specs.py',
+    '/procedures/steps.py',
+    '/procedures/taskgraph.py',
+    '/procedures/upkeep.py',
+    '/procedures/watermark.py',
+    '/procedures/writing.py'
+)
+HANDLER = 'pipeline.correct_quarantine'
+COMMENT = 'Gives a waiting row other values as received: an object, or its JSON text, from columns to values'
+EXECUTE AS OWNER;
+GRANT USAGE ON PROCEDURE core.correct_quarantine(VARCHAR, VARIANT) TO APPLICATION ROLE app_admin;
