@@ -61,6 +61,8 @@ def fact(run: Run, name: str) -> StepResult:
             )
             writing.clear(session, target.stage)
             writing.clear(session, touched)
+            if done.updated or done.deleted:
+                forget_members(run, target)
             result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted
             return run.commit_with(result)
         opened.keep = False
@@ -90,6 +92,20 @@ def infer_members(run: Run, target: Fact, rows: DataFrame, batch_no: int) -> Non
         inferred = facts.inferred_members(unseen, dimension_, types)
         stamp = {"batch_no": F.lit(batch_no)}
         writing.append(with_keys(run.session, inferred, dimension_, stamp), dimension_.table)
+
+
+def forget_members(run: Run, target: Fact) -> None:
+    """Takes inferred members away that no fact names any more, so that gold does not depend on what came first."""
+    for name in {lookup.dimension for lookup in target.lookups}:
+        dimension_, versions = run.pipeline.dimension(name), run.session.table(run.pipeline.dimension(name).table)
+        pointing = [
+            (run.session.table(fact_.table), lookup)
+            for fact_ in run.pipeline.facts
+            for lookup in fact_.lookups
+            if lookup.dimension == name
+        ]
+        forsaken = facts.forsaken(versions, dimension_, pointing)
+        versions.delete(F.col(dimension_.version_key) == F.col("forsaken_key"), forsaken)
 
 
 def note_touched(run: Run, target: Fact, desired: DataFrame, table: DataFrame, scope: DataFrame, batch_no: int) -> None:
