@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import reduce
 from operator import and_
 
+import calendars
 import snowflake.snowpark.functions as F
 from cleaning import latest_per_key, snowpark_type, sql_column
 from snowflake.snowpark import Column, DataFrame
@@ -122,6 +123,7 @@ def pointed(rows: DataFrame, fact: Fact, dimensions: Mapping[str, tuple[Dimensio
     return rows.select(
         *[F.col(column) for column in plain],
         *[key for lookup in fact.lookups for key in keys(lookup)],
+        *([calendars.date_key(F.col(fact.at)).alias("date_key")] if fact.calendar else []),
     )
 
 
