@@ -219,9 +219,10 @@ def table_statements(pipeline: Pipeline, before: Pipeline | None = None) -> Iter
 def changed_comments(pipeline: Pipeline, before: Pipeline) -> Iterator[str]:
     """Says again what columns of gold mean, where the pipeline file now says something else."""
     old = {(table.table, column.name): column.comment for table in catalogue.gold(before) for column in table.columns}
+    tables_before = {table for table, _ in old}
     for table in catalogue.gold(pipeline):
-        for column in table.columns:
-            if (known := old.get((table.table, column.name))) is None or known != column.comment:
+        for column in table.columns if table.table in tables_before else ():
+            if old.get((table.table, column.name)) != column.comment:
                 yield comment_column(table.table, column.name, column.comment)
 
 
