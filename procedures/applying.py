@@ -55,6 +55,8 @@ def apply(session: Session, text: str, file: str, now: datetime) -> dict[str, An
         session.sql(statement).collect()
     for dimension in pipeline.dimensions:
         session.sql(ddl.standing_members(pipeline, dimension)).collect()
+    if pipeline.calendar:
+        session.sql(ddl.unknown_day(pipeline)).collect()
     new_hash = hashlib.sha256(text.encode()).hexdigest()
     with writing.transaction(session):
         add_control_rows(session, pipeline, now)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+import catalogue
 import names
+from catalogue import GoldTable, sequence
 from facts import STANDING_MEMBERS
 from specs import Dimension, Fact, Kpi, Pipeline, Source, sql_type
 from taskgraph import Task, plan
@@ -34,6 +36,50 @@ def create_table(table: str, columns: Mapping[str, str], key: tuple[str, ...] = 
     return f"CREATE TABLE IF NOT EXISTS {names.qualified(*table.split('.'))} (\n    {body}\n)" + (
         f"\nCOMMENT = {names.text(comment)}" if comment else ""
     )
+
+
+def create_gold(table: GoldTable) -> str:
+    """A table of gold: every column with its comment, and keys by which BI tools join.
+
+    RELY makes the keys known to the optimiser as well; a procedure keeps them, not Snowflake:
+    https://docs.snowflake.com/en/sql-reference/constraints-properties
+
+    >>> city = catalogue.GoldColumn("city", "VARCHAR", "Where it is", True)
+    >>> country = catalogue.Reference("country_key", "gold.dim_country", "country_key")
+    >>> number = catalogue.GoldColumn("country_key", "NUMBER", "The country's number")
+    >>> print(create_gold(GoldTable("dim_city", "dimension", "Cities", (city, number), ("city",), (country,))))
+    CREATE TABLE IF NOT EXISTS gold.dim_city (
+        city VARCHAR NOT NULL COMMENT 'Where it is',
+        country_key NUMBER COMMENT 'The country''s number',
+        CONSTRAINT dim_city_pk PRIMARY KEY (city) NOT ENFORCED RELY,
+        CONSTRAINT dim_city_country_key_fk FOREIGN KEY (country_key) REFERENCES gold.dim_country (country_key) NOT ENFORCED RELY
+    )
+    COMMENT = 'Cities'
+    """
+    lines = [
+        f"{names.identifier(column.name)} {column.declared} COMMENT {names.text(column.comment)}" for column in table.columns
+    ]
+    if table.key:
+        key = ", ".join(names.identifier(column) for column in table.key)
+        lines.append(f"CONSTRAINT {names.identifier(f'{table.name}_pk')} PRIMARY KEY ({key}) NOT ENFORCED RELY")
+    for reference in table.references:
+        constraint = names.identifier(f"{table.name}_{reference.column}_fk")
+        there = f"{names.qualified(*reference.table.split('.'))} ({names.identifier(reference.key)})"
+        lines.append(
+            f"CONSTRAINT {constraint} FOREIGN KEY ({names.identifier(reference.column)}) REFERENCES {there} NOT ENFORCED RELY"
+        )
+    body = ",\n    ".join(lines)
+    made = names.qualified(*table.table.split("."))
+    return f"CREATE TABLE IF NOT EXISTS {made} (\n    {body}\n)\nCOMMENT = {names.text(table.comment)}"
+
+
+def comment_column(table: str, column: str, comment: str) -> str:
+    """What a column means, said anew.
+
+    >>> comment_column("gold.dim_city", "city", "Where it is")
+    "COMMENT ON COLUMN gold.dim_city.city IS 'Where it is'"
+    """
+    return f"COMMENT ON COLUMN {names.qualified(*table.split('.'), column)} IS {names.text(comment)}"
 
 
 def add_column(table: str, column: str, type_name: str) -> str:
@@ -95,24 +141,6 @@ def version_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
     return {column: sql_type(type_name) for column, type_name in own.items()}
 
 
-def sequence(pipeline: Pipeline, dimension: Dimension) -> str:
-    """The type of valid_from and valid_to."""
-    return sql_type(pipeline.source(dimension.source).sequence_type)
-
-
-def dimension_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
-    return {
-        dimension.durable_key: "NUMBER NOT NULL",
-        dimension.version_key: "NUMBER NOT NULL",
-        **version_columns(pipeline, dimension),
-        "valid_from": f"{sequence(pipeline, dimension)} NOT NULL",
-        "valid_to": sequence(pipeline, dimension),
-        "is_current": "BOOLEAN NOT NULL",
-        "is_inferred": "BOOLEAN NOT NULL",
-        "batch_no": "NUMBER NOT NULL",
-    }
-
-
 def dimension_stage_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
     return {
         **version_columns(pipeline, dimension),
@@ -148,8 +176,9 @@ def kpi_columns(pipeline: Pipeline, kpi: Kpi) -> dict[str, str]:
 
 
 def tables(pipeline: Pipeline) -> dict[str, tuple[dict[str, str], tuple[str, ...], str]]:
-    """Every table of a pipeline: its columns, its key and its comment."""
+    """Every table of a pipeline: its columns, its key and its comment.  Those of gold come from the catalogue."""
     made: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {}
+    gold = {table.table: (table.types, table.key, table.comment) for table in catalogue.gold(pipeline)}
     for source in pipeline.sources:
         made[source.stage] = (batch_columns(source), (), "The batch in hand; empty between loads")
         comment = source.comment or f"Change log of {source.name}: one row per event that passed the checks"
@@ -157,36 +186,50 @@ def tables(pipeline: Pipeline) -> dict[str, tuple[dict[str, str], tuple[str, ...
     for dimension in pipeline.dimensions:
         made[dimension.stage] = (dimension_stage_columns(pipeline, dimension), (), "The history in hand; empty between runs")
         made[dimension.changes] = (dimension_change_columns(pipeline, dimension), (), "The changes in hand; empty between runs")
-        columns = dimension_columns(pipeline, dimension)
-        made[dimension.table] = (columns, (dimension.version_key,), dimension.comment)
     for fact in pipeline.facts:
         columns = fact_columns(pipeline, fact)
         grain = {f"touched_{name}": columns[name] for name in fact.grain}
         made[f"{fact.stage}_touched"] = (grain, (), "The grains in hand; empty between runs")
         marks = {"is_gone": "BOOLEAN", "is_new": "BOOLEAN"}
         made[fact.stage] = ({**columns, **marks}, (), "The facts in hand; empty between runs")
-        made[fact.table] = ({**columns, "batch_no": "NUMBER NOT NULL"}, fact.grain, fact.comment)
     for kpi in pipeline.kpis:
         columns = kpi_columns(pipeline, kpi)
         scope = {name: columns[name] for name in kpi.scope}
         made[kpi.touched] = ({**scope, "batch_no": "NUMBER NOT NULL"}, (), f"Where {kpi.name} is to be computed again")
         made[kpi.stage] = (columns, (), "The numbers in hand; empty between runs")
-        kept = {**columns, "computed_at": "TIMESTAMP_NTZ NOT NULL", "batch_no": "NUMBER NOT NULL"}
-        made[kpi.table] = (kept, (), kpi.comment)
-    return made
+    return made | gold
 
 
 def table_statements(pipeline: Pipeline, before: Pipeline | None = None) -> Iterator[str]:
     """Creates what is missing, adds columns that the spec `before` did not have, grants gold to readers."""
     known = tables(before) if before else {}
+    gold = {table.table: table for table in catalogue.gold(pipeline)}
     for table, (columns, key, comment) in tables(pipeline).items():
-        yield create_table(table, columns, key, comment)
+        yield create_gold(gold[table]) if table in gold else create_table(table, columns, key, comment)
         if table in known:
             for column in columns.keys() - known[table][0].keys():
                 yield add_column(table, column, columns[column])
         yield grant_select(table, ADMIN)
-        if table.startswith("gold."):
+        if table in gold:
             yield grant_select(table, READER)
+    if before:
+        yield from changed_comments(pipeline, before)
+
+
+def changed_comments(pipeline: Pipeline, before: Pipeline) -> Iterator[str]:
+    """Says again what columns of gold mean, where the pipeline file now says something else."""
+    old = {(table.table, column.name): column.comment for table in catalogue.gold(before) for column in table.columns}
+    tables_before = {table for table, _ in old}
+    for table in catalogue.gold(pipeline):
+        for column in table.columns if table.table in tables_before else ():
+            if old.get((table.table, column.name)) != column.comment:
+                yield comment_column(table.table, column.name, column.comment)
+
+
+def unknown_day(pipeline: Pipeline) -> str:
+    """Inserts the calendar's day for facts without one."""
+    table = names.qualified("gold", pipeline.calendar)
+    return f"INSERT INTO {table} (date_key)\nSELECT -1 WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE date_key = -1)"
 
 
 def standing_members(pipeline: Pipeline, dimension: Dimension) -> str:

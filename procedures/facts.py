@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import reduce
 from operator import and_
 
+import calendars
 import snowflake.snowpark.functions as F
 from cleaning import latest_per_key, snowpark_type, sql_column
 from snowflake.snowpark import Column, DataFrame
@@ -13,7 +14,7 @@ from specs import Dimension, Fact, Lookup
 UNKNOWN, GAP, EARLY = -1, -2, -3
 BEGINNING = datetime(1900, 1, 1)  # standing and inferred members are valid from here
 STANDING_MEMBERS = {
-    UNKNOWN: "the fact names no key",
+    UNKNOWN: "the fact names no key, or no time to look it up at",
     GAP: "the key was deleted at the time of the fact",
     EARLY: "the fact is older than the first version of the key",
 }
@@ -25,8 +26,8 @@ def touched_grains(events: DataFrame, facts: DataFrame, changed: DataFrame, fact
     Reads:  events   silver, with batch_no
             facts    the fact table as it stands
             changed  dimension, durable_key, changed_from, changed_to, batch_no (control.changed_window)
-    A fact in a gap or early is looked at again wherever its key changed: a first version that came late turns what
-    was early into a gap, at times that are in no window.
+    A fact that points to no version is looked at again wherever its key changed: a first version that came late turns
+    what was early into a gap, at times that are in no window.
     """
     named = reduce(and_, [F.col(column).is_not_null() for column in fact.grain])
     grains = events.filter((F.col("batch_no") > F.lit(since)) & named).select(*fact.grain)
@@ -37,7 +38,7 @@ def touched_grains(events: DataFrame, facts: DataFrame, changed: DataFrame, fact
         inside = (F.col(lookup.as_of) >= F.col("changed_from")) & (
             F.col("changed_to").is_null() | (F.col(lookup.as_of) < F.col("changed_to"))
         )
-        outside_all = F.col(lookup.version_key).in_(GAP, EARLY)
+        outside_all = F.col(lookup.version_key).in_(UNKNOWN, GAP, EARLY)
         meets = (F.col(lookup.durable_key) == F.col("durable_key")) & (inside | outside_all)
         pointing = facts.select(
             *dict.fromkeys([*fact.grain, lookup.durable_key, lookup.version_key, lookup.as_of])
@@ -97,9 +98,9 @@ def unseen_keys(rows: DataFrame, versions: DataFrame, lookup: Lookup, dimension:
 def pointed(rows: DataFrame, fact: Fact, dimensions: Mapping[str, tuple[Dimension, DataFrame]]) -> DataFrame:
     """Facts with a durable key and a version key for each lookup.
 
-    The version is the one valid at the lookup's time: valid_from <= t < valid_to.  A fact without a key points to
-    UNKNOWN, one before the first version to EARLY, one at a time the key was gone to GAP; the last two keep the
-    durable key.
+    The version is the one valid at the lookup's time: valid_from <= t < valid_to.  A fact without a key or without a
+    time points to UNKNOWN, one before the first version to EARLY, one at a time the key was gone to GAP; where there
+    is a key, its durable key stands all the same.
     """
     plain = [*fact.from_source(), *(measure.name for measure in fact.measures), "is_gone", "is_new"]
     for lookup in fact.lookups:
@@ -122,6 +123,7 @@ def pointed(rows: DataFrame, fact: Fact, dimensions: Mapping[str, tuple[Dimensio
     return rows.select(
         *[F.col(column) for column in plain],
         *[key for lookup in fact.lookups for key in keys(lookup)],
+        *([calendars.date_key(F.col(fact.at)).alias("date_key")] if fact.calendar else []),
     )
 
 
@@ -130,7 +132,7 @@ def keys(lookup: Lookup) -> list[Column]:
     member, found = F.col(f"{lookup.name}_member_key"), F.col(f"{lookup.name}_found")
     is_early = F.col(lookup.as_of) < F.col(f"{lookup.name}_known_from")
     version = (
-        F.when(member.is_null(), F.lit(UNKNOWN))
+        F.when(member.is_null() | F.col(lookup.as_of).is_null(), F.lit(UNKNOWN))
         .when(found.is_not_null(), found)
         .when(is_early, F.lit(EARLY))
         .otherwise(F.lit(GAP))
@@ -152,3 +154,18 @@ def inferred_members(unseen: DataFrame, dimension: Dimension, types: Mapping[str
         F.lit(True).alias("is_current"),
         F.lit(True).alias("is_inferred"),
     )
+
+
+def forsaken(versions: DataFrame, dimension: Dimension, pointing: Sequence[tuple[DataFrame, Lookup]]) -> DataFrame:
+    """Inferred members to which no fact points any more: what they were made for was corrected or deleted.
+
+    Reads:  pointing  every fact table that looks into the dimension, with the lookup
+    Gives:  forsaken_key, a version key
+    """
+    left = versions.filter(F.col("is_inferred")).select(
+        F.col(dimension.durable_key).alias("inferred_key"), F.col(dimension.version_key).alias("forsaken_key")
+    )
+    for table, lookup in pointing:
+        named = table.select(F.col(lookup.durable_key).alias("named_key"))
+        left = left.join(named, on=F.col("inferred_key") == F.col("named_key"), how="leftanti")
+    return left.select("forsaken_key")

@@ -40,7 +40,8 @@ def read_pipeline(root: Node) -> specs.Pipeline:
     by_name = {source.name: source for source in sources}
     dimensions = file.get("dimensions", all_of(lambda name, node: read_dimension(name, node, by_name)), ())
     dims = {dimension.name: dimension for dimension in dimensions}
-    facts = file.get("facts", all_of(lambda name, node: read_fact(name, node, by_name, dims)), ())
+    calendar = file.get("calendar", Node.name, "")
+    facts = file.get("facts", all_of(lambda name, node: read_fact(name, node, by_name, dims, calendar)), ())
     outline = specs.Pipeline("outline", "", sources, dimensions, facts)
     pipeline = specs.Pipeline(
         name=file.need("pipeline", Node.name, "unnamed"),
@@ -51,6 +52,7 @@ def read_pipeline(root: Node) -> specs.Pipeline:
         sources=sources,
         dimensions=dimensions,
         facts=facts,
+        calendar=calendar,
         kpis=file.get("kpis", all_of(lambda name, node: read_kpi(name, node, outline)), ()),
         freshness=file.get("freshness", lambda node: {k: v.duration() for k, v in node.mapping().items()}, {}),
     )
@@ -224,6 +226,7 @@ def read_measure(columns: Collection[str]) -> Callable[[str, Node], specs.Measur
             name=name,
             expression=entry.need("expression", lambda item: item.expression(columns), ""),
             type=entry.get("type", read_type, "number"),
+            comment=entry.get("comment", Node.text, ""),
         )
         entry.close()
         return made
@@ -232,7 +235,7 @@ def read_measure(columns: Collection[str]) -> Callable[[str, Node], specs.Measur
 
 
 def read_fact(
-    name: str, node: Node, sources: Mapping[str, specs.Source], dimensions: Mapping[str, specs.Dimension]
+    name: str, node: Node, sources: Mapping[str, specs.Source], dimensions: Mapping[str, specs.Dimension], calendar: str = ""
 ) -> specs.Fact:
     fact = Entries(node)
     source = sources.get(read_from(fact, "source", sources))
@@ -263,8 +266,11 @@ def read_fact(
         measures=fact.get("measures", all_of(read_measure(known)), ()),
         where=fact.get("where", lambda item: item.expression(known), ""),
         comment=fact.get("comment", Node.text, ""),
+        calendar=calendar,
     )
     fact.close()
+    if calendar and "date_key" in {*made.from_source(), *(measure.name for measure in made.measures)}:
+        node.wrong(f"`date_key` is the column that points to `{calendar}`; give yours another name")
     return made
 
 

@@ -227,6 +227,7 @@ class Measure:
     name: str
     expression: str
     type: str = "number"
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,7 @@ class Fact:
     measures: tuple[Measure, ...] = ()
     where: str = ""
     comment: str = ""
+    calendar: str = ""  # the pipeline's date dimension, if it has one
 
     @property
     def table(self) -> str:
@@ -262,7 +264,8 @@ class Fact:
         return tuple(dict.fromkeys([*self.grain, self.at, *times, *keys, *self.keep]))
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(key for lookup in self.lookups for key in (lookup.durable_key, lookup.version_key))
+        found = tuple(key for lookup in self.lookups for key in (lookup.durable_key, lookup.version_key))
+        return (*found, "date_key") if self.calendar else found
 
 
 @dataclass(frozen=True)
@@ -318,6 +321,7 @@ class Pipeline:
     log_retention: timedelta = timedelta(days=90)
     freshness: Mapping[str, timedelta] = field(default_factory=dict)
     comment: str = ""
+    calendar: str = ""  # the date dimension that facts point to
 
     def source(self, name: str) -> Source:
         return next(source for source in self.sources if source.name == name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import calendars
 import facts
 import measures
 import snowflake.snowpark.functions as F
@@ -59,8 +60,12 @@ def fact(run: Run, name: str) -> StepResult:
                 stamp={"batch_no": F.lit(batch_no)},
                 batch_no=batch_no,
             )
+            if target.calendar:
+                fill_calendar(run, target, desired)
             writing.clear(session, target.stage)
             writing.clear(session, touched)
+            if done.updated or done.deleted:
+                forget_members(run, target)
             result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted
             return run.commit_with(result)
         opened.keep = False
@@ -90,6 +95,31 @@ def infer_members(run: Run, target: Fact, rows: DataFrame, batch_no: int) -> Non
         inferred = facts.inferred_members(unseen, dimension_, types)
         stamp = {"batch_no": F.lit(batch_no)}
         writing.append(with_keys(run.session, inferred, dimension_, stamp), dimension_.table)
+
+
+def forget_members(run: Run, target: Fact) -> None:
+    """Takes inferred members away that no fact names any more, so that gold does not depend on what came first."""
+    for name in {lookup.dimension for lookup in target.lookups}:
+        dimension_, versions = run.pipeline.dimension(name), run.session.table(run.pipeline.dimension(name).table)
+        pointing = [
+            (run.session.table(fact_.table), lookup)
+            for fact_ in run.pipeline.facts
+            for lookup in fact_.lookups
+            if lookup.dimension == name
+        ]
+        forsaken = facts.forsaken(versions, dimension_, pointing)
+        versions.delete(F.col(dimension_.version_key) == F.col("forsaken_key"), forsaken)
+
+
+def fill_calendar(run: Run, target: Fact, desired: DataFrame) -> None:
+    """Adds the days between what the calendar has and what these facts need, so that it has no holes."""
+    name = f"gold.{target.calendar}"
+    table = run.session.table(name)
+    there = table.agg(F.min(F.col("calendar_date")).alias("first_day"), F.max(F.col("calendar_date")).alias("last_day"))
+    row = calendars.needed(desired, target.at).join(there, how="cross").collect()[0]
+    for start, end in calendars.missing_days(row["NEEDED_FROM"], row["NEEDED_TO"], row["FIRST_DAY"], row["LAST_DAY"]):
+        numbers = run.session.range((end - start).days + 1).to_df("day_no")
+        writing.append(calendars.days(numbers, start), name)
 
 
 def note_touched(run: Run, target: Fact, desired: DataFrame, table: DataFrame, scope: DataFrame, batch_no: int) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 BOTTOM = {"names", "expressions"}
 SPECS = {"specs", "spec_file", "spec_nodes"}
-PURE = {"cleaning", "history", "history_events", "history_fast", "facts", "measures", "taskgraph", "validity", "quarantine"}
+PURE = {"cleaning", "history", "history_events", "history_fast", "facts", "measures", "taskgraph", "validity", "quarantine", "catalogue", "calendars"}
 STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
 INPUT_OUTPUT = {"writing", "watermark", "runlog"}
 STEPS = {"dimension_step", "runs", "loading", "steps", "applying", "upkeep", "replaying"}
@@ -34,7 +34,7 @@ LAYER_OF = {module: layer for layer, _ in ARROWS for module in layer}
 ALLOWED = {module: layer | below for layer, below in ARROWS for module in layer}
 
 # What local may know of the code it runs: the plan and the specs, and their parser.
-KNOWN_TO_LOCAL = {"taskgraph"} | SPECS | BOTTOM
+KNOWN_TO_LOCAL = {"taskgraph", "catalogue"} | SPECS | BOTTOM
 
 PROCEDURES = {path.stem for path in (ROOT / "procedures").glob("*.py")}
 

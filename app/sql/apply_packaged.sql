@@ -5,6 +5,8 @@ RUNTIME_VERSION = '3.11'
 PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
 IMPORTS = (
     '/procedures/applying.py',
+    '/procedures/calendars.py',
+    '/procedures/catalogue.py',
     '/procedures/cleaning.py',
     '/procedures/ddl.py',
     '/procedures/dimension_step.py',

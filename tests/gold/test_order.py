@@ -1,0 +1,57 @@
+"""Facts loaded before, after and between dimension changes give the same gold (design/semantics.md, rules 1, 35, 36, 37)."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.gold import oracle, worlds
+from tests.gold.rig import STEPS, Shop, told
+
+
+def check(shop: Shop, events: worlds.Events, when: str) -> None:
+    found, expected = shop.gold(), oracle.gold(events)
+    for table, rows in expected.items():
+        assert told(found[table]) == told(rows), f"{table} {when}"
+
+
+def receive(shop: Shop, batch: worlds.Events, known: worlds.Events, dice: random.Random) -> None:
+    """A batch, source after source in any order, with some steps out of their turn in between."""
+    for source in dice.sample(worlds.SOURCES, len(worlds.SOURCES)):
+        shop.put(source, batch[source])
+        known[source] += batch[source]
+        if dice.random() < 0.4:
+            shop.step(*dice.choice(STEPS))
+
+
+def follow(shop: Shop, seed: int, count: int = 60, batches: int = 3) -> None:
+    """After every batch, whatever came in whatever order, gold is what all events together say."""
+    dice = random.Random(seed)
+    known: worlds.Events = {source: [] for source in worlds.SOURCES}
+    for number, batch in enumerate(worlds.cut(worlds.worlds(count, dice), batches, dice), start=1):
+        receive(shop, batch, known, dice)
+        shop.all_steps()
+        check(shop, known, f"after batch {number} of seed {seed}")
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_after_every_batch_gold_is_what_all_events_say(shop, seed):
+    follow(shop, seed)
+
+
+@pytest.mark.parametrize("first", worlds.SOURCES)
+def test_whichever_source_comes_first_as_a_whole_gold_is_the_same(shop, first):
+    dice = random.Random(first)
+    events = worlds.worlds(40, dice)
+    for source in (first, *dice.sample([name for name in worlds.SOURCES if name != first], 2)):
+        shop.put(source, events[source])
+        shop.all_steps()
+
+    check(shop, events, f"with {first} first")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_after_every_batch_of_many_more_worlds(shop, seed):
+    follow(shop, seed, count=60, batches=5)
