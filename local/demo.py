@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ingest.generate import generate
+from ingest.generate_sales import TABLE
+from local import demo_sales
 from local.pipeline_runs import BUCKET, drop_and_wait, install, put_folder, query, set_up
 from local.place import NotRunning, Place
 from local.show import print_table
@@ -42,25 +44,38 @@ def run(place: Place, arguments: argparse.Namespace) -> int:
     step(f"`firn aws apply --from-account`: {first} changes for bucket and IAM role, {second} for the pipes' events; see: firn aws verify --from-account")
     install(place)
     step("`snow app run`: package, stage, application installed; its setup script made and resumed the task graph")
+    with demo_sales.shop(place) as shop:
+        query(place, "CALL firn.config.apply_packaged('online_retail')")
+        step(f"Postgres runs: 127.0.0.1:{shop.server.port}; {len(shop.lines)} lines in {TABLE}; its pipeline by `CALL firn.config.apply_packaged('online_retail')`")
+        return through_the_graph(place, arguments, step, shop)
+
+
+def through_the_graph(place: Place, arguments: argparse.Namespace, step: Steps, shop: demo_sales.Shop) -> int:
+    """Two waves of files and sales, and what came of them."""
     truth = generate_files(place, arguments.customers)
-    wave1, wave2 = place.folder / "generated" / "wave1", place.folder / "generated" / "wave2"
-    keys = put_folder(place, wave1)
-    step(f"first wave: {len(keys)} files put into s3://{BUCKET}; from here on nobody calls anything")
-    seconds = drop_and_wait(place, PIPELINE, expected_rows(truth, ["wave1"]))
+    keys = put_folder(place, place.folder / "generated" / "wave1")
+    step(f"first wave: {len(keys)} files put into s3://{BUCKET}, and `firn extract {TABLE} --daily`: {demo_sales.extract(place, shop)} days of sales")
+    seconds = wait_for(place, expected_rows(truth, ["wave1"]), len(shop.lines))
     step(f"event → queue → pipe → bronze → task graph → silver → gold: done by itself, {seconds:.1f} s after the files")
-    keys = put_folder(place, wave2)
-    step(f"second wave: {len(keys)} files: changes, late rows, tombstones, two files sent again under another name")
-    seconds = drop_and_wait(place, PIPELINE, expected_rows(truth, ["wave1", "wave2"]))
-    step(f"the graph took them in, {seconds:.1f} s after the files")
+    demo_sales.sell(shop)
+    keys = put_folder(place, place.folder / "generated" / "wave2")
+    step(f"second wave: {len(keys)} files: changes, late rows, tombstones, two files sent again; `firn extract`: {demo_sales.extract(place, shop)} day of sales")
+    seconds = wait_for(place, expected_rows(truth, ["wave1", "wave2"]), len(shop.lines) + len(shop.later))
+    step(f"the graphs took them in, {seconds:.1f} s after the files")
     called = place.snow("sql", "-q", "CALL firn.core.run_pipeline()", "--format", "json")
     step("`snow sql -q \"CALL firn.core.run_pipeline()\"`: " + outcome_of_call(called.stdout or ""))
     print()
     report(place)
-    wrong = reconcile(place, truth)
+    wrong = reconcile(place, truth, demo_sales.compared(place, shop))
     print()
     print("Go on:   .venv/bin/firn sql \"select * from gold.dim_customer limit 5\"      .venv/bin/firn status      .venv/bin/firn down")
     print(f"The account goes on running and its data stays in {relative(place.folder)}. Drop a file of your own: the graph looks every 10 seconds.")
     return 1 if wrong else 0
+
+
+def wait_for(place: Place, expected: dict[str, int], sales: int) -> float:
+    """Until both graphs have carried so many rows of each source through; gives the seconds."""
+    return drop_and_wait(place, PIPELINE, expected) + drop_and_wait(place, demo_sales.PIPELINE, {demo_sales.SOURCE: sales})
 
 
 def relative(path: Path) -> str:
@@ -93,9 +108,10 @@ def expected_rows(truth: dict[str, Any], waves: list[str]) -> dict[str, int]:
 def outcome_of_call(text: str) -> str:
     try:
         said = json.loads(json.loads(text)[0]["RUN_PIPELINE"])
-    except (ValueError, LookupError, TypeError):
+        outcomes = {str(run.get("message") or run.get("status")) for run in said.get("runs", [said])}
+    except (ValueError, LookupError, TypeError, AttributeError):
         return text.strip()
-    return str(said.get("message") or said.get("status") or said)
+    return ", ".join(sorted(outcomes))
 
 
 # --- what came of it
@@ -113,8 +129,7 @@ def report(place: Place) -> None:
         "SELECT step, COUNT(*) AS runs, SUM(rows_read) AS read, SUM(rows_written) AS written, SUM(rows_duplicate) AS duplicate, "
         "SUM(rows_superseded) AS superseded, SUM(rows_quarantined) AS quarantined, SUM(rows_held) AS held, "
         "ROUND(AVG(DATEDIFF('millisecond', started_at, ended_at)) / 1000, 1) AS seconds "
-        "FROM firn.control.pipeline_log WHERE pipeline = ? AND status = 'succeeded' GROUP BY step ORDER BY MIN(started_at)",
-        [PIPELINE],
+        "FROM firn.control.pipeline_log WHERE status = 'succeeded' GROUP BY pipeline, step ORDER BY pipeline DESC, MIN(started_at)",
     )
     show(
         "Quarantine by check (a row may fail several)",
@@ -127,12 +142,13 @@ def report(place: Place) -> None:
         "WHERE customer_id = (SELECT customer_id FROM firn.gold.dim_customer WHERE customer_id IS NOT NULL GROUP BY customer_id ORDER BY COUNT(*) DESC, customer_id LIMIT 1) ORDER BY valid_from",
     )
     show("Monthly revenue", "SELECT month, revenue, orders, customers FROM firn.gold.monthly_metrics ORDER BY month")
+    show("Largest invoices (from Postgres)", "SELECT invoice_no, invoiced_at, country, lines, amount FROM firn.gold.invoices ORDER BY amount DESC, invoice_no LIMIT 3")
     show("Orders by region", "SELECT month, region, orders, revenue FROM firn.gold.orders_by_region ORDER BY month, region")
     show("Monthly active users", "SELECT month, active_users, events FROM firn.gold.monthly_active_users ORDER BY month")
 
 
-def reconcile(place: Place, truth: dict[str, Any]) -> list[str]:
-    """Hold what the account has against what the generator says it made; prints each line, gives the wrong ones."""
+def reconcile(place: Place, truth: dict[str, Any], sales: list[tuple[str, Any, Any]]) -> list[str]:
+    """Hold what the account has against what the generators say they made; prints each line, gives the wrong ones."""
     rows = []
     for source, by_wave in truth["sources"].items():
         log = query(
@@ -157,6 +173,7 @@ def reconcile(place: Place, truth: dict[str, Any]) -> list[str]:
         rows += [(f"{m[:7]} {name}: orders", made["orders"], region.get((m, name), {}).get("orders")) for m, made in months.items()]
     active = {str(r["month"])[:10]: r["active_users"] for r in query(place, "SELECT month, active_users FROM firn.gold.monthly_active_users")}
     rows += [(f"{m[:7]}: active users", made["active_users"], active.get(m)) for m, made in after["monthly_active_users"].items()]
+    rows += sales
     wrong = [name for name, made, found in rows if found is None or Decimal(str(made)) != Decimal(str(found))]
     print("What the generator made, and what the account has")
     print_table(["count", "made", "found", ""], [(n, m, f, "differs" if n in wrong else "=") for n, m, f in rows], indent="  ")

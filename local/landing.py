@@ -51,20 +51,31 @@ def client(place: Place, arguments: argparse.Namespace) -> Any:
     return boto3.client("s3")
 
 
-def extract(place: Place, arguments: argparse.Namespace) -> int:
+def extracted(place: Place, words: list[str]) -> Any:
+    """`firn extract` with these words, for the demo and the tests: what was done instead of lines."""
+    parser = argparse.ArgumentParser()
+    add(parser.add_subparsers())
+    return carried_out(place, parser.parse_args(["extract", *words]))
+
+
+def carried_out(place: Place, arguments: argparse.Namespace) -> Any:
     from ingest import extract as extracting
 
+    job = extracting.Job(
+        arguments.table, arguments.column, arguments.bucket, arguments.prefix, arguments.by, arguments.format, arguments.daily,
+        timedelta(seconds=arguments.overlap), zone=arguments.zone, accept_columns=arguments.accept_columns,
+    )  # fmt: skip
+    with extracting.connect(arguments.dsn) as connection:
+        return extracting.extract(connection, client(place, arguments), job)
+
+
+def extract(place: Place, arguments: argparse.Namespace) -> int:
     def run() -> int:
-        job = extracting.Job(
-            arguments.table, arguments.column, arguments.bucket, arguments.prefix, arguments.by, arguments.format, arguments.daily,
-            timedelta(seconds=arguments.overlap), zone=arguments.zone, accept_columns=arguments.accept_columns,
-        )  # fmt: skip
-        with extracting.connect(arguments.dsn) as connection:
-            done = extracting.extract(connection, client(place, arguments), job)
+        done = carried_out(place, arguments)
         for sent in done.objects:
-            print(f"sent {sent.size:,} bytes to s3://{job.bucket}/{sent.key}")
+            print(f"sent {sent.size:,} bytes to s3://{arguments.bucket}/{sent.key}")
         print(
-            f"{done.rows:,} rows   {job.column} up to {done.watermark or 'nothing yet'}"
+            f"{done.rows:,} rows   {arguments.column} up to {done.watermark or 'nothing yet'}"
             + (f", held back by {done.held_by}" * bool(done.held_by))
         )
         if done.new_columns:

@@ -58,7 +58,7 @@ def test_the_readmes_run_log_has_the_demos_row_counts(demo):
     """How many runs it takes and how events fall into batches depends on the clock; what the loads read and made of it does not."""
     printed = demo[1].stdout
     shown = re.findall(r"^  load (\w+) +\d+ +(.+?) +[\d.]+$", transcript()[0], re.MULTILINE)
-    assert len(shown) == 4
+    assert len(shown) == 5
     for source, numbers in shown:
         assert re.search(rf"^  load {source} +\d+ +{re.sub(' +', ' +', numbers)} +[\d.]+$", printed, re.MULTILINE), source
 
