@@ -33,9 +33,13 @@ class Run:
         return names.qualified(*self.bronze_schema, source.name)
 
     def take_turn(self, result: StepResult) -> int:
-        lock = watermark.take_turn(self.session, self.pipeline.name, self.run_id, result.started_at)
+        return self.turn(result).batch_no
+
+    def turn(self, result: StepResult) -> watermark.Lock:
+        """The pipeline's turn, with where the step stands."""
+        lock = watermark.take_turn(self.session, self.pipeline.name, self.run_id, result.started_at, result.step)
         result.batch_no = lock.batch_no
-        return lock.batch_no
+        return lock
 
     def mark(self, step: str) -> watermark.Mark:
         return watermark.mark(self.session, self.pipeline.name, step)

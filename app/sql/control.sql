@@ -78,6 +78,18 @@ CREATE TABLE IF NOT EXISTS control.ledger (
 );
 GRANT SELECT ON TABLE control.ledger TO APPLICATION ROLE app_admin;
 
+-- The loads of files that a load step has in hand, counted in bronze before their rows are read; empty between loads.
+CREATE TABLE IF NOT EXISTS control.loads_in_hand (
+    pipeline        VARCHAR         NOT NULL,
+    source          VARCHAR         NOT NULL,
+    waiting_file    VARCHAR         NOT NULL,
+    waiting_content VARCHAR         NOT NULL,
+    waiting_at      TIMESTAMP_NTZ   NOT NULL,
+    row_count       NUMBER          NOT NULL,   -- rows that bronze holds of it and the ledger has not
+    is_plain        BOOLEAN         NOT NULL    -- nothing of its content was taken before, or is in hand twice
+);
+GRANT SELECT ON TABLE control.loads_in_hand TO APPLICATION ROLE app_admin;
+
 -- Rows that failed a check, with every check they failed and their values as received. None is taken out when it is
 -- decided what becomes of it: released rows are in silver (or equal one that is), discarded ones are given up.
 CREATE TABLE IF NOT EXISTS control.quarantine (

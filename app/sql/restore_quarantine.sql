@@ -10,6 +10,7 @@ IMPORTS = (
     '/procedures/cleaning.py',
     '/procedures/ddl.py',
     '/procedures/dimension_step.py',
+    '/procedures/duplicates.py',
     '/procedures/expressions.py',
     '/procedures/facts.py',
     '/procedures/history.py',
