@@ -17,11 +17,7 @@ SPECS = {"specs", "spec_file", "spec_nodes"}
 PURE = {"cleaning", "history", "history_events", "history_fast", "facts", "measures", "taskgraph", "validity", "quarantine", "catalogue", "calendars"}
 STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
 INPUT_OUTPUT = {"writing", "watermark", "runlog"}
-<<<<<<< HEAD
-STEPS = {"dimension_step", "runs", "loading", "steps", "applying", "upkeep", "replaying"}
-=======
-STEPS = {"dimension_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep"}
->>>>>>> eade4ec (load: what is read is counted in bronze, what is written by the server; a load is 19 statements with describes, an idle one 6 — the counts came from one staged table and could not disagree)
+STEPS = {"dimension_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying"}
 HANDLERS = {"pipeline"}
 
 # Layer → what its modules may import besides one another.
