@@ -41,14 +41,15 @@ def load(run: Run, name: str) -> StepResult:
     result = StepResult(source.step, utc_now())
     with writing.transaction(session) as opened:
         turn = run.turn(result)
-        hand = fetch(run, source, turn.mark, result)
+        mark = turn.mark(source.step)
+        hand = fetch(run, source, mark, result)
         if hand is None:
             opened.keep = False
         else:
             staged = session.table(source.stage)
             summary = summarise(staged)
             stop_where_asked(source, summary)
-            count_load(result, hand, summary, turn.mark)
+            count_load(result, hand, summary, mark)
             result.duplicate += duplicates.mark(session, source)
             result.written = result.inserted = writing.insert(session, events(staged, source, turn.batch_no), source.silver, kept(source))
             if any(row["OUTCOME"] == "quarantined" for row in summary):

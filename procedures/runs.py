@@ -36,8 +36,8 @@ class Run:
         return self.turn(result).batch_no
 
     def turn(self, result: StepResult) -> watermark.Lock:
-        """The pipeline's turn, with where the step stands."""
-        lock = watermark.take_turn(self.session, self.pipeline.name, self.run_id, result.started_at, result.step)
+        """The turn with its batch number and, read in the same statement, where every step stands."""
+        lock = watermark.take_turn(self.session, self.pipeline.name, self.run_id, result.started_at)
         result.batch_no = lock.batch_no
         return lock
 

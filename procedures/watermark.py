@@ -4,6 +4,7 @@ A row is known by its place in a file's content, (content_key, row_number), and 
 the ledger says what is done.  Arrival stamps are not commit order, so looking starts an overlap before LETS.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,11 +35,15 @@ class Mark:
 class Lock:
     """The pipeline's turn: taken with its next batch number, given back by the end of the transaction.
 
-    `mark` is where the step stood when the turn was taken.
+    `marks` says where each step stands, by its name.
     """
 
     batch_no: int
-    mark: Mark = Mark(None, None, 0)
+    marks: Mapping[str, Mark]
+
+    def mark(self, step: str) -> Mark:
+        """Where a step stands; a step that never ran stands at the beginning."""
+        return self.marks.get(step, Mark(None, None, 0))
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Hand:
     plain: bool
 
 
-def take_turn(session: Session, pipeline: str, run_id: str, now: datetime, step: str = "pipeline") -> Lock:
+def take_turn(session: Session, pipeline: str, run_id: str, now: datetime) -> Lock:
     """Takes the pipeline's control row, first of all: a second runner waits here until this transaction ends."""
     updated = session.sql(
         f"UPDATE {CONTROL} SET last_batch = last_batch + 1, run_id = ?, updated_at = ? "
@@ -64,12 +69,9 @@ def take_turn(session: Session, pipeline: str, run_id: str, now: datetime, step:
     ).collect()
     if not updated or not updated[0][0]:
         raise PipelineUnknown(pipeline)
-    found = session.sql(
-        f"SELECT step, lets, late_from, last_batch FROM {CONTROL} WHERE pipeline = ? AND step IN ('pipeline', ?)",
-        params=[pipeline, step],
-    ).collect()
-    rows = {row["STEP"]: row for row in found}
-    return Lock(int(rows["pipeline"]["LAST_BATCH"]), mark_of(rows.get(step)))
+    rows = session.sql(f"SELECT step, lets, late_from, last_batch FROM {CONTROL} WHERE pipeline = ?", params=[pipeline]).collect()
+    marks = {row["STEP"]: Mark(row["LETS"], row["LATE_FROM"], int(row["LAST_BATCH"] or 0)) for row in rows}
+    return Lock(marks["pipeline"].last_batch, marks)
 
 
 class PipelineUnknown(LookupError):
@@ -89,10 +91,7 @@ def control_row(session: Session, pipeline: str, step: str) -> Row | None:
 
 def mark(session: Session, pipeline: str, step: str) -> Mark:
     """Where a step stands; a step that never ran stands at the beginning."""
-    return mark_of(control_row(session, pipeline, step))
-
-
-def mark_of(row: Row | None) -> Mark:
+    row = control_row(session, pipeline, step)
     return Mark(row["LETS"], row["LATE_FROM"], int(row["LAST_BATCH"] or 0)) if row else Mark(None, None, 0)
 
 
