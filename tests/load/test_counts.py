@@ -6,18 +6,13 @@ was written by the server, so the two cannot agree by having the same fault.
 
 from __future__ import annotations
 
-import datetime as dt
-
-import cleaning
-import duplicates
 import loading
 import pytest
 import snowflake.snowpark.functions as F
 import watermark
-import writing
 from runlog import AccountsUnbalanced
 
-from tests.load.conftest import START, Shop
+from tests.load.conftest import Shop
 
 FOUR = "1 Paris 2024-01-01, 2 Rome 2024-01-02, 3 - 2024-01-03, 1 Paris 2024-01-01"  # two events, one that fails, one copy
 
