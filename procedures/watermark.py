@@ -4,6 +4,7 @@ A row is known by its place in a file's content, (content_key, row_number), and 
 the ledger says what is done.  Arrival stamps are not commit order, so looking starts an overlap before LETS.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,6 +51,8 @@ def take_turn(session: Session, pipeline: str, run_id: str, now: datetime) -> Lo
 class PipelineUnknown(LookupError):
     """No pipeline of this name has been applied."""
 
+    error_class = "contract"
+
     def __init__(self, pipeline: str) -> None:
         self.pipeline = pipeline
         super().__init__(f"No pipeline `{pipeline}` is applied here. To apply one: CALL config.apply_packaged('retail')")
@@ -69,13 +72,25 @@ def mark(session: Session, pipeline: str, step: str) -> Mark:
 
 
 def advance(
-    session: Session, pipeline: str, step: str, *, batch_no: int, run_id: str, now: datetime, lets: datetime | None
+    session: Session,
+    pipeline: str,
+    step: str,
+    *,
+    batch_no: int,
+    run_id: str,
+    now: datetime,
+    lets: datetime | None,
+    counts: Sequence[int] = (0, 0, 0, 0, 0, 0),
 ) -> None:
-    """Moves a step's mark; commits with the rows.  LETS never goes back."""
+    """Moves a step's mark; commits with the rows.  LETS never goes back.
+
+    `counts` are the batch's rows: read, written, duplicate, superseded, quarantined, held.
+    """
     session.sql(
         f"UPDATE {CONTROL} SET last_batch = ?, run_id = ?, updated_at = ?, late_from = NULL, status = 'succeeded', "
-        "lets = IFF(lets IS NULL OR lets < ?, ?, lets) WHERE pipeline = ? AND step = ?",
-        params=[batch_no, run_id, now, lets, lets, pipeline, step],
+        "lets = IFF(lets IS NULL OR lets < ?, ?, lets), rows_read = ?, rows_written = ?, rows_duplicate = ?, "
+        "rows_superseded = ?, rows_quarantined = ?, rows_held = ? WHERE pipeline = ? AND step = ?",
+        params=[batch_no, run_id, now, lets, lets, *counts, pipeline, step],
     ).collect()
 
 
@@ -156,6 +171,12 @@ def batch(bronze: DataFrame, ledger: DataFrame, pipeline: str, source: Source, f
         *[F.col(name) for name in dict.fromkeys(values)],
         (F.col("taken_first_row").is_not_null() | (F.row_number().over(same_place) > F.lit(1))).alias("is_repeat"),
     )
+
+
+def needed(source: Source) -> set[str]:
+    """The columns a load reads from bronze."""
+    values = {"record"} if source.format == "json" else {(c.received_as or c.name).lower() for c in source.columns if not c.expression}
+    return values | {f"_{name}" for name in names.PROVENANCE}
 
 
 def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now: datetime) -> DataFrame:

@@ -12,6 +12,7 @@ IMPORTS = (
     '/procedures/dimension_step.py',
     '/procedures/expressions.py',
     '/procedures/facts.py',
+    '/procedures/faults.py',
     '/procedures/history.py',
     '/procedures/history_events.py',
     '/procedures/history_fast.py',
@@ -28,6 +29,7 @@ IMPORTS = (
     '/procedures/specs.py',
     '/procedures/steps.py',
     '/procedures/taskgraph.py',
+    '/procedures/turns.py',
     '/procedures/upkeep.py',
     '/procedures/watermark.py',
     '/procedures/writing.py'
