@@ -26,6 +26,8 @@ ATTEMPTS = 3  # at reading loads that grow meanwhile
 class SourceStopped(RuntimeError):
     """A source failed more checks than its spec allows; nothing of the batch was written."""
 
+    error_class = "data"
+
     def __init__(self, source: str, reason: str) -> None:
         self.source, self.reason = source, reason
         super().__init__(f"{source}: {reason}. Nothing of this batch was loaded; its rows stay in bronze.")

@@ -25,6 +25,7 @@ class Run:
     run_id: str
     spec_version: int
     bronze_schema: tuple[str, str]
+    by: str = "call"  # or `task`
 
     def bronze(self, source: Source) -> DataFrame:
         return self.session.table(self.bronze_name(source))
@@ -54,6 +55,7 @@ class Run:
             run_id=self.run_id,
             now=utc_now(),
             lets=result.lets_to,
+            counts=(result.read, result.written, result.duplicate, result.superseded, result.quarantined, result.held),
         )
         self.log(result.balanced())
         return result

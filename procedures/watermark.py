@@ -4,7 +4,7 @@ A row is known by its place in a file's content, (content_key, row_number), and 
 the ledger says what is done.  Arrival stamps are not commit order, so looking starts an overlap before LETS.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -77,6 +77,8 @@ def take_turn(session: Session, pipeline: str, run_id: str, now: datetime) -> Lo
 class PipelineUnknown(LookupError):
     """No pipeline of this name has been applied."""
 
+    error_class = "contract"
+
     def __init__(self, pipeline: str) -> None:
         self.pipeline = pipeline
         super().__init__(f"No pipeline `{pipeline}` is applied here. To apply one: CALL config.apply_packaged('retail')")
@@ -96,13 +98,25 @@ def mark(session: Session, pipeline: str, step: str) -> Mark:
 
 
 def advance(
-    session: Session, pipeline: str, step: str, *, batch_no: int, run_id: str, now: datetime, lets: datetime | None
+    session: Session,
+    pipeline: str,
+    step: str,
+    *,
+    batch_no: int,
+    run_id: str,
+    now: datetime,
+    lets: datetime | None,
+    counts: Sequence[int] = (0, 0, 0, 0, 0, 0),
 ) -> None:
-    """Moves a step's mark; commits with the rows.  LETS never goes back."""
+    """Moves a step's mark; commits with the rows.  LETS never goes back.
+
+    `counts` are the batch's rows: read, written, duplicate, superseded, quarantined, held.
+    """
     session.sql(
         f"UPDATE {CONTROL} SET last_batch = ?, run_id = ?, updated_at = ?, late_from = NULL, status = 'succeeded', "
-        "lets = IFF(lets IS NULL OR lets < ?, ?, lets) WHERE pipeline = ? AND step = ?",
-        params=[batch_no, run_id, now, lets, lets, pipeline, step],
+        "lets = IFF(lets IS NULL OR lets < ?, ?, lets), rows_read = ?, rows_written = ?, rows_duplicate = ?, "
+        "rows_superseded = ?, rows_quarantined = ?, rows_held = ? WHERE pipeline = ? AND step = ?",
+        params=[batch_no, run_id, now, lets, lets, *counts, pipeline, step],
     ).collect()
 
 
@@ -283,6 +297,12 @@ def as_batch(rows: DataFrame, source: Source, is_repeat: Column) -> DataFrame:
         *[F.col(name) for name in dict.fromkeys(values)],
         is_repeat.alias("is_repeat"),
     )
+
+
+def needed(source: Source) -> set[str]:
+    """The columns a load reads from bronze."""
+    values = {"record"} if source.format == "json" else {(c.received_as or c.name).lower() for c in source.columns if not c.expression}
+    return values | {f"_{name}" for name in names.PROVENANCE}
 
 
 def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now: datetime) -> DataFrame:

@@ -12,11 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-BOTTOM = {"names", "expressions"}
+BOTTOM = {"names", "expressions", "faults"}
 SPECS = {"specs", "spec_file", "spec_nodes"}
 PURE = {"cleaning", "history", "history_events", "history_fast", "facts", "measures", "taskgraph", "validity", "quarantine", "catalogue", "calendars"}
 STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
-INPUT_OUTPUT = {"writing", "watermark", "runlog"}
+INPUT_OUTPUT = {"writing", "watermark", "runlog", "turns"}
 STEPS = {"dimension_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying"}
 HANDLERS = {"pipeline"}
 

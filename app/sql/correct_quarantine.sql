@@ -13,6 +13,7 @@ IMPORTS = (
     '/procedures/duplicates.py',
     '/procedures/expressions.py',
     '/procedures/facts.py',
+    '/procedures/faults.py',
     '/procedures/history.py',
     '/procedures/history_events.py',
     '/procedures/history_fast.py',
@@ -29,6 +30,7 @@ IMPORTS = (
     '/procedures/specs.py',
     '/procedures/steps.py',
     '/procedures/taskgraph.py',
+    '/procedures/turns.py',
     '/procedures/upkeep.py',
     '/procedures/watermark.py',
     '/procedures/writing.py'
