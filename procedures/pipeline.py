@@ -9,6 +9,7 @@ from typing import Any
 
 import applying
 import dimension_step
+import explaining
 import faults
 import names
 import replaying
@@ -117,6 +118,15 @@ def discard_quarantine(session: Session, source: str, selected: str, reason: str
 def restore_quarantine(session: Session, source: str, selected: str, reason: str) -> dict[str, Any]:
     """Takes discarded rows back."""
     return replaying.restore(run_of_source(session, source), source, selected, reason)
+
+
+def explain_row(session: Session, table: str, key: dict[str, Any]) -> dict[str, Any]:
+    """Where a row of gold comes from, down to the line of the file; `key` names its grain, natural key or group."""
+    name = table.lower().removeprefix("gold.")
+    known = {made: pipeline for pipeline, (_, _, spec) in applying.current(quick(session)).items() for made in explaining.tables(spec)}
+    if name not in known:
+        raise LookupError(f"No rows of `{table}` come from files. Tables that do: {', '.join(sorted(known)) or 'none'}")
+    return explaining.explain(open_run(session, known[name], str(uuid.uuid4())), name, key)
 
 
 def apply_packaged(session: Session, pipeline: str) -> dict[str, Any]:
