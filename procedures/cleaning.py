@@ -57,16 +57,25 @@ def received(column: SourceColumn, file_format: str) -> Column:
 
 
 def cleaned(value: Column, column: SourceColumn) -> Column:
-    """The text after the cleanings of the file, in their order; then `map`, then `default`."""
+    """The text after the cleanings of the file, in their order; then `map`, then `default`.
+
+    Of a column that is not text, blanks at the ends go too.
+    """
+    is_trimmed = False
     for cleaning in column.clean:
-        value = CLEANINGS[cleaning](value)
-    if column.type not in ("text", "variant"):
-        value = empty_to_null(value)  # a blank is no number and no date, and no fault either
+        value = without_empty(value) if cleaning == "empty_to_null" and is_trimmed else CLEANINGS[cleaning](value)
+        is_trimmed = (is_trimmed or cleaning in ("trim", "digits_only")) and cleaning != "collapse_spaces"
+    if column.type not in ("text", "variant"):  # a blank is no number and no date, and no fault either
+        value = without_empty(value if is_trimmed else CLEANINGS["trim"](value))
     if column.mapping:
         branches = [(value == F.lit(word), F.lit(meaning)) for word, meaning in column.mapping.items()]
         chain = reduce(lambda case, branch: case.when(*branch), branches[1:], F.when(*branches[0]))
         value = chain.otherwise(F.lit(column.otherwise) if column.has_otherwise else value)
     return value if column.default is None else F.coalesce(value, F.lit(column.default))
+
+
+def without_empty(value: Column) -> Column:
+    return F.iff(value == F.lit(""), F.lit(None), value)
 
 
 def empty_to_null(value: Column) -> Column:
@@ -84,7 +93,7 @@ CLEANINGS = {
 
 
 def parsed(value: Column, column: SourceColumn) -> Column:
-    """The typed value of a text, NULL where it does not parse.
+    """The typed value of a text without blanks at its ends, NULL where it does not parse.
 
     A whole number may carry a fraction of zeros (`17850.0`), no other.  Dates and times are ISO 8601 in UTC unless
     the column names `formats`, which are tried in turn.
@@ -97,10 +106,9 @@ def parsed(value: Column, column: SourceColumn) -> Column:
         attempts = [F.call_function(function, value, F.lit(pattern)) for pattern in column.formats]
         return F.coalesce(*attempts) if len(attempts) > 1 else attempts[0]
     shape = {"integer": INTEGER, "date": ISO_DATE, "timestamp": ISO_TIMESTAMP}.get(column.type)
-    trimmed = F.trim(value, F.lit(BLANKS))
-    text = F.replace(trimmed, F.lit("Z"), F.lit("")) if column.type == "timestamp" else trimmed
+    text = F.replace(value, F.lit("Z"), F.lit("")) if column.type == "timestamp" else value
     cast = text.try_cast(target)
-    return F.iff(trimmed.rlike(F.lit(shape)), cast, F.lit(None).cast(target)) if shape else cast
+    return F.iff(value.rlike(F.lit(shape)), cast, F.lit(None).cast(target)) if shape else cast
 
 
 def typed(batch: DataFrame, source: Source) -> DataFrame:
@@ -228,18 +236,24 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
         not_true = ~F.coalesce(condition, F.lit(False))
         return not_true if also_tombstones else not_true & alive
 
-    def failures(*outcomes: str) -> Column:
-        words = [
-            F.iff(failed(always, condition), F.lit(f",{check.name}"), F.lit(""))
-            for check, condition, always in conditions
-            if check.otherwise in outcomes
-        ]
-        return F.trim(F.concat(F.lit(""), *words), F.lit(","))
+    named = {f"check_{number}": check for number, (check, _, _) in enumerate(conditions)}
+    carried = (*CARRIED, *as_received(source).values(), "is_deleted", "effective_at", *source.marks)
+    values = [F.col(name) for name in (*carried, *(column.name for column in source.columns))]
+    tried = rows.select(
+        *values,
+        *[failed(always, condition).alias(name) for name, (_, condition, always) in zip(named, conditions, strict=True)],
+    )
 
-    stopping = [failed(always, condition) for check, condition, always in conditions if check.otherwise == "stop"]
-    return rows.select(
-        *[F.col(name) for name in (*CARRIED, *as_received(source).values(), "is_deleted", "effective_at", *source.marks)],
-        *[F.col(column.name) for column in source.columns],
+    def failures(*outcomes: str) -> Column:
+        """The names of the checks that failed; most rows fail none, and make no text."""
+        mine = {name: check for name, check in named.items() if check.otherwise in outcomes}
+        words = [F.iff(F.col(name), F.lit(f",{check.name}"), F.lit("")) for name, check in mine.items()]
+        any_failed = reduce(or_, [F.col(name) for name in mine], F.lit(False))
+        return F.iff(any_failed, F.trim(F.concat(F.lit(""), *words), F.lit(",")), F.lit(""))
+
+    stopping = [F.col(name) for name, check in named.items() if check.otherwise == "stop"]
+    return tried.select(
+        *values,
         failures("quarantine", "stop").alias("failed_checks"),
         failures("warn").alias("warned_checks"),
         reduce(or_, stopping, F.lit(False)).alias("stops"),
