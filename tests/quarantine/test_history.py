@@ -125,6 +125,24 @@ def gold(shop: Shop) -> dict[str, Any]:
     return {table: found[table] for table in ("gold.dim_customer", "gold.dim_part", "gold.fact_orders", "gold.revenue_by_month")} | {"at": shop.fact_cities()}
 
 
+def accounts_hold(shop: Shop, source: str) -> None:
+    """The table of docs/quarantine.md."""
+
+    def logged(column: str, step: str) -> int:
+        return shop.rows(f"SELECT COALESCE(SUM(rows_{column}), 0) AS n FROM control.pipeline_log WHERE step = '{step} {source}'")[0]["n"]
+
+    def waiting(condition: str = "TRUE") -> int:
+        return shop.rows(f"SELECT COUNT(*) AS n FROM control.quarantine WHERE source = '{source}' AND {condition}")[0]["n"]
+
+    events = shop.rows(f"SELECT COUNT(*) AS n FROM silver.{source}")[0]["n"]
+    assert logged("quarantined", "load") == waiting()
+    assert logged("written", "load") + logged("written", "replay") == events
+    assert logged("read", "replay") == sum(logged(column, "replay") for column in ("written", "duplicate", "quarantined"))
+    assert logged("written", "replay") == waiting("released_as = 'event'")
+    assert logged("duplicate", "replay") == waiting("released_as = 'duplicate'")
+    assert waiting("status = 'waiting'") == 0
+
+
 def travel(shop: Shop, data: Any) -> None:
     rows: list[Row] = [*data.draw(st.lists(customers(), min_size=20, max_size=24)), *data.draw(st.lists(parts(), min_size=8, max_size=10))]
     rows += data.draw(st.lists(orders(), min_size=6, max_size=8))
@@ -157,6 +175,8 @@ def travel(shop: Shop, data: Any) -> None:
     history_is_that_of(shop, rows)
     shop.to_gold()
     healed = gold(shop)
+    for source in ("customers", "parts", "orders"):
+        accounts_hold(shop, source)
 
     shop.reset()
     load(shop, rows, is_mended=True)
