@@ -1,12 +1,13 @@
 """Statements that make a pipeline's tables and tasks, from its spec.  Besides `names`, the only module of SQL text."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import catalogue
 import names
 from catalogue import GoldTable, sequence
+from expressions import resolved
 from facts import STANDING_MEMBERS
-from specs import Dimension, Fact, Kpi, Pipeline, Source, sql_type
+from specs import Dimension, Fact, Kpi, Measure, Pipeline, Source, sql_type
 from taskgraph import Task, plan
 
 PROVENANCE = {
@@ -246,6 +247,43 @@ def standing_members(pipeline: Pipeline, dimension: Dimension) -> str:
         f"FROM (VALUES {keys}) AS member (member_key)\n"
         f"WHERE member.member_key NOT IN (SELECT {version} FROM {table})"
     )
+
+
+def view_name(kpi: Kpi) -> str:
+    return names.qualified("gold", f"{kpi.name}_mv")
+
+
+def materialized_view(kpi: Kpi, fact: Fact, measures: Sequence[Measure]) -> Iterator[str]:
+    """Some numbers of a KPI as a materialized view, and its grant; it holds what the fact holds, at every moment.
+
+    >>> from specs import Measure
+    >>> kpi = Kpi("monthly", "fact_orders", (), period="month", by=("region",), where="status <> 'cancelled'")
+    >>> for sql in materialized_view(kpi, Fact("fact_orders", "orders", ("order_id",), "ordered_at"), [Measure("revenue", "sum(amount)")]):
+    ...     print(sql)
+    CREATE MATERIALIZED VIEW IF NOT EXISTS gold.monthly_mv (month, region, revenue)
+    COMMENT = 'monthly, kept by Snowflake'
+    AS
+    SELECT DATE_TRUNC('month', ordered_at), region, sum(amount)
+    FROM gold.fact_orders
+    WHERE status <> 'cancelled'
+    GROUP BY DATE_TRUNC('month', ordered_at), region
+    GRANT SELECT ON MATERIALIZED VIEW gold.monthly_mv TO APPLICATION ROLE app_reader
+    """
+    truncated = [f"DATE_TRUNC({names.text(kpi.period)}, {names.identifier(fact.at)})"] if kpi.period else []
+    groups = [*truncated, *(names.identifier(column) for column in kpi.by)]
+    columns = ", ".join(names.identifier(name) for name in (*kpi.groups, *(measure.name for measure in measures)))
+    where = f"WHERE {resolved(kpi.where)}\n" if kpi.where else ""
+    yield (
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {view_name(kpi)} ({columns})\n"
+        f"COMMENT = {names.text(f'{kpi.name}, kept by Snowflake')}\nAS\n"
+        f"SELECT {', '.join([*groups, *(resolved(measure.expression) for measure in measures)])}\n"
+        f"FROM {names.qualified(*fact.table.split('.'))}\n{where}GROUP BY {', '.join(groups)}"
+    )
+    yield f"GRANT SELECT ON MATERIALIZED VIEW {view_name(kpi)} TO APPLICATION ROLE {names.identifier(READER)}"
+
+
+def drop_materialized_view(kpi: Kpi) -> str:
+    return f"DROP MATERIALIZED VIEW IF EXISTS {view_name(kpi)}"
 
 
 def suspend_task(name: str) -> str:

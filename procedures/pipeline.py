@@ -11,6 +11,7 @@ import applying
 import dimension_step
 import explaining
 import faults
+import materialized
 import names
 import replaying
 import runlog
@@ -127,6 +128,24 @@ def explain_row(session: Session, table: str, key: dict[str, Any]) -> dict[str, 
     if name not in known:
         raise LookupError(f"No rows of `{table}` come from files. Tables that do: {', '.join(sorted(known)) or 'none'}")
     return explaining.explain(open_run(session, known[name], str(uuid.uuid4())), name, key)
+
+
+def enable_materialized_views(session: Session, kpi: str | None = None) -> dict[str, Any]:
+    """Materialized views of the KPIs by period, or of one KPI: the legal ones are made, the others explained."""
+    return of_every_pipeline(session, kpi, materialized.enable)
+
+
+def disable_materialized_views(session: Session, kpi: str | None = None) -> dict[str, Any]:
+    return of_every_pipeline(session, kpi, materialized.disable)
+
+
+def of_every_pipeline(session: Session, kpi: str | None, work: Callable[[Run, str | None], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` says of each pipeline that has the KPI, or of all when none is named."""
+    specs = {name: spec for name, (_, _, spec) in applying.current(quick(session)).items()}
+    known = {made.name: name for name, spec in specs.items() for made in spec.kpis}
+    if kpi and kpi not in known:
+        raise LookupError(f"No KPI `{kpi}`. KPIs are: {', '.join(sorted(known)) or 'none'}")
+    return {name: work(open_run(session, name, str(uuid.uuid4())), kpi) for name in specs if not kpi or known[kpi] == name}
 
 
 def apply_packaged(session: Session, pipeline: str) -> dict[str, Any]:

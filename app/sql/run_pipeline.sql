@@ -19,6 +19,7 @@ IMPORTS = (
     '/procedures/history_events.py',
     '/procedures/history_fast.py',
     '/procedures/loading.py',
+    '/procedures/materialized.py',
     '/procedures/measures.py',
     '/procedures/names.py',
     '/procedures/pipeline.py',
