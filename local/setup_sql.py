@@ -61,6 +61,7 @@ def scripts(pipeline: Pipeline) -> list[tuple[str, str]]:
     return [
         (f"05_sources_{pipeline.name}.sql", sources_sql(pipeline)),
         (f"07_grants_{pipeline.name}.sql", grants_sql(pipeline)),
+        (f"09_pipe_errors_{pipeline.name}.sql", pipe_errors_sql(pipeline)),
         (f"90_verify_{pipeline.name}.sql", verify_sql(pipeline)),
         (f"98_teardown_{pipeline.name}.sql", teardown_sql(pipeline)),
     ]
@@ -184,13 +185,27 @@ def grants_sql(pipeline: Pipeline) -> str:
     return "\n".join(lines) + "\n"
 
 
+# --- who hears of a file that failed
+
+
+def pipe_errors_sql(pipeline: Pipeline) -> str:
+    lines = [
+        made_by(pipeline),
+        "-- A file that a pipe could not load becomes a message to the topic of 08_notifications.sql. The local account records this and sends nothing.",
+        "USE ROLE firn_loader;",
+        "",
+        *(f"ALTER PIPE {bronze(source.name + '_pipe')} SET ERROR_INTEGRATION = firn_pipe_errors;" for source in pipeline.sources),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 # --- does it work
 
 
 def verify_sql(pipeline: Pipeline) -> str:
     found = pipeline.sources
     parts = [
-        f"{made_by(pipeline)}\n-- Is everything in place, and did everything load? Changes nothing. Needs a warehouse: snow sql --warehouse <yours> -f …\nUSE ROLE firn_loader;",
+        f"{made_by(pipeline)}\n-- Is everything in place, and did everything load? Changes nothing. Needs a warehouse: snow sql --warehouse firn_wh -f …\nUSE ROLE SYSADMIN;",
         "\n".join(f"LIST {stage_path(source.prefix)};" for source in found),
         "-- executionState is RUNNING, pendingFileCount goes back to 0.\nSELECT\n"
         + ",\n".join(f"    SYSTEM$PIPE_STATUS('{bronze(source.name + '_pipe')}') AS {source.name}" for source in found)

@@ -360,6 +360,27 @@ NOT_IN_THE_GRAMMAR = [
         id="privileges to make applications",
     ),
     pytest.param(
+        r"\bTYPE = EMAIL\s+ENABLED = TRUE\s+ALLOWED_RECIPIENTS = \('[^']*'\)",
+        "ENABLED = TRUE TYPE = QUEUE DIRECTION = OUTBOUND NOTIFICATION_PROVIDER = AWS_SNS AWS_SNS_TOPIC_ARN = 'a' AWS_SNS_ROLE_ARN = 'b'",
+        "CREATE NOTIFICATION INTEGRATION mail TYPE = EMAIL ENABLED = TRUE ALLOWED_RECIPIENTS = ('a@example.org')",
+        "https://docs.snowflake.com/en/sql-reference/sql/create-notification-integration-email",
+        id="mail as a way out",
+    ),
+    pytest.param(
+        r"\bEXECUTE MANAGED ALERT\b",
+        "EXECUTE ALERT",
+        "GRANT EXECUTE MANAGED ALERT ON ACCOUNT TO ROLE firn_transformer",
+        "https://docs.snowflake.com/en/sql-reference/sql/create-alert",
+        id="alerts without a warehouse",
+    ),
+    pytest.param(
+        r"\bCREATE ALERT ON SCHEMA\b",
+        "CREATE TASK ON SCHEMA",
+        "GRANT CREATE ALERT ON SCHEMA watch.alerts TO ROLE firn_transformer",
+        "https://docs.snowflake.com/en/sql-reference/sql/create-alert",
+        id="the right to make alerts",
+    ),
+    pytest.param(
         r"\bAPPLICATION ROLE\b",
         "ROLE",
         "GRANT USAGE ON SCHEMA core TO APPLICATION ROLE app_admin",
