@@ -38,6 +38,7 @@ if str(ROOT / "procedures") not in sys.path:
     sys.path.append(str(ROOT / "procedures"))
 
 import spec_file
+import taskgraph
 from specs import Pipeline, Source
 
 START = dt.datetime(2024, 1, 1)
@@ -140,6 +141,10 @@ class Rig:
     def step(self, step: str, target: str = "") -> dict[str, Any]:
         """One step, as a task of the graph calls it."""
         return self.call("core.run_step", self.pipeline.name, step, target)
+
+    def plan(self) -> list[taskgraph.Task]:
+        """The steps of a run, in the order in which `run` takes them."""
+        return taskgraph.plan(self.pipeline)
 
     def query(self, sql: str, params: Any = None) -> list[dict[str, Any]]:
         """Rows as dictionaries with lower-case names; Snowflake's SQL, database FIRN."""
