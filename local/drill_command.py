@@ -21,6 +21,7 @@ def add(commands: Any) -> None:
     one.add_argument("--files", type=Path, metavar="FOLDER", help="files under the prefixes of the sources; without it rows are made up from the columns")
     one.add_argument("--rows", type=int, default=20, help="made-up rows of each source in each batch (default 20)")
     one.add_argument("--every", action="store_true", help="a restart after every point, also where points leave the same tables behind")
+    one.add_argument("--batch", type=int, help="only the points of this batch; the ones before it run undisturbed")
     one.add_argument("--kills", type=int, default=25, metavar="N", help="at every Nth death kill the sandbox process in earnest (default 25, 0: never)")
 
 
@@ -37,9 +38,10 @@ def drill(place: Place, arguments: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"firn: {error}", file=sys.stderr)
         return 2
+    plan = drilling.Plan(arguments.every, arguments.kills, frozenset({arguments.batch}) if arguments.batch else None)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="firn-drill-") as folder, Rig(Path(folder) / "account", text) as rig:
-        done = drilling.drill(rig, batches, drilling.Plan(every=arguments.every, kills=arguments.kills), lambda line: print(line, flush=True))
+        done = drilling.drill(rig, batches, plan, lambda line: print(line, flush=True))
         print(f"{pipeline.name}: {drill_rows.counted(rig, batches)}")
     tried = ", ".join(f"{count} {how}" for how, count in sorted(done.points.items()))
     print(f"{sum(done.points.values())} points at {done.statements} statements ({tried}), {done.restarts} restarts, {time.monotonic() - start:.0f} s")

@@ -8,6 +8,7 @@ early.  Between the pieces one or two runners run, and some die.  What a row is 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
 import threading
 from collections.abc import Callable
@@ -55,7 +56,7 @@ class Outcome:
     waiting_doubled: int = 0
     read: int = 0  # what the log says was read
     entered: int = 0  # what the ledger says
-    left_in_bronze: int = 0
+    left_in_bronze: int = 0  # past retention
     runs: int = 0
     deaths: int = 0
     unbalanced: int = 0
@@ -114,7 +115,7 @@ class Storm:
             # A piece that is committed when the sweep has been over the rest of its load is a story of its own: see test_storms.
             inner = self.made.sample(range(1, PER_FILE), self.made.randrange(4)) if stamp > self.swept_to else []
             cuts = sorted({0, PER_FILE, *inner})
-            pieces = list(zip(cuts, cuts[1:], strict=False))
+            pieces = list(itertools.pairwise(cuts))
             self.under_way.append(Delivery(file, f"readings/{file:05d}{suffix}.csv", stamp, pieces, is_given_up))
             return
         delivery = self.made.choice(self.under_way)
@@ -152,7 +153,7 @@ class Storm:
         """One or two runners, or a runner and a sweep, at once; some of them die."""
         others = self.made.choice([[], [self.rig.run], [self.rig.run], [lambda: self.rig.step("sweep")]])
         point = None
-        if self.made.random() < 0.35:
+        if self.made.random() < 0.5:
             point = FailPoint(self.made.randrange(1, 50), self.made.choice(["die", "die", "die", "die", "error", "kill"]), self.made.random() < 0.5)
         with watched(self.rig.account, point) as watch:
             at_once([self.rig.run, *others])
@@ -209,7 +210,7 @@ def counted(whole: Storm) -> Outcome:
     (done.read,) = one(f"SELECT sum(rows_read) {log}")
     (done.unbalanced,) = one(f"SELECT count(*) {log} AND rows_read <> rows_written + rows_duplicate + rows_superseded + rows_quarantined + rows_held")
     (done.entered,) = one("SELECT sum(row_count) FROM FIRN.control.ledger")
-    (done.left_in_bronze,) = one("SELECT count(*) FROM firn_landing.bronze.readings")
+    (done.left_in_bronze,) = one("SELECT count(*) FROM firn_landing.bronze.readings WHERE _loaded_at < now()::TIMESTAMP - INTERVAL 1 DAY")
     try:
         done.history_differs = sum(rig.call("core.rebuild", "dim_sensor", None, True)["versions"].values())
     except Error:
