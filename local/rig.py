@@ -29,6 +29,7 @@ from typing import Any
 import uvicorn
 import yaml
 
+from local import setup_sql
 from local.account import Account
 from local.place import ROOT, free_port
 from local.server import application
@@ -102,7 +103,9 @@ class Rig:
         for source in self.pipeline.sources:
             columns = {**{name: "VARIANT" if source.format == "json" else "VARCHAR" for name in received(source)}, **PROVENANCE}
             self.answer(f"CREATE TABLE firn_landing.bronze.{source.name} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
-        grants = (ROOT / "setup_sql/07_grants_to_app.sql").read_text()
+            if self.pipeline.when == "arrival":
+                self.answer(f"CREATE STREAM firn_landing.bronze.{source.stream} ON TABLE firn_landing.bronze.{source.name} APPEND_ONLY = TRUE")
+        grants = (ROOT / "setup_sql/07_grants_to_app.sql").read_text() + setup_sql.grants_sql(self.pipeline)
         self.answer(*[line.strip(" ;\n") for line in grants.splitlines() if line.startswith("GRANT") and "TO APPLICATION firn" in line])
         self.call("config.bind_bronze", "firn_landing", "bronze")
         if spec is not None:
