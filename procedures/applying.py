@@ -65,9 +65,15 @@ def apply(session: Session, text: str, file: str, now: datetime) -> dict[str, An
             record(session, pipeline.name, version, new_hash, text, now)
             for step in changed_steps(pipeline, before):
                 set_back(session, pipeline.name, step)
-    for statement in ddl.task_statements(pipeline, before):
+    for statement in ddl.task_statements(pipeline, before, bound(session)):
         session.sql(statement).collect()
     return {"pipeline": pipeline.name, "version": version, "changed": new_hash != old_hash, "tasks": len(plan(pipeline))}
+
+
+def bound(session: Session) -> tuple[str, str]:
+    """Database and schema of the landing tables."""
+    row = session.sql("SELECT database_name, schema_name FROM control.binding").collect()[0]
+    return row["DATABASE_NAME"], row["SCHEMA_NAME"]
 
 
 def refuse_taken_tables(pipeline: Pipeline, others: dict[str, Pipeline]) -> None:

@@ -8,7 +8,7 @@ from catalogue import GoldTable, sequence
 from expressions import resolved
 from facts import STANDING_MEMBERS
 from specs import Dimension, Fact, Kpi, Measure, Pipeline, Source, sql_type
-from taskgraph import Task, plan
+from taskgraph import Task, look, plan
 
 PROVENANCE = {
     "file_name": "VARCHAR NOT NULL",
@@ -303,7 +303,10 @@ def drop_task(name: str) -> str:
     return f"DROP TASK IF EXISTS {names.qualified('tasks', name)}"
 
 
-def create_task(task: Task, pipeline: str, root: str) -> str:
+LANDING = ("firn_landing", "bronze")
+
+
+def create_task(task: Task, pipeline: str, root: str, bronze: tuple[str, str] = LANDING) -> str:
     """A task whose body is one call; serverless, as no warehouse is named.
 
     >>> print(create_task(Task("shop_load_orders", "load", "orders", ("shop_begin",)), "shop", "shop_begin"))
@@ -313,7 +316,15 @@ def create_task(task: Task, pipeline: str, root: str) -> str:
     AS
         CALL core.run_step('shop', 'load', 'orders')
     """
-    if task.schedule:
+    if task.streams:
+        # Serverless tasks that wait for streams must say how long they may take; 10 seconds apart is the least there is.
+        # https://docs.snowflake.com/en/user-guide/tasks-triggered
+        has_data = [f"SYSTEM$STREAM_HAS_DATA({names.text(names.qualified(*bronze, stream))})" for stream in task.streams]
+        when = (
+            "TARGET_COMPLETION_INTERVAL = '1 MINUTE'\n    USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS = 10\n"
+            "    SUSPEND_TASK_AFTER_NUM_FAILURES = 0\n    TASK_AUTO_RETRY_ATTEMPTS = 1\n    WHEN\n        " + "\n        OR ".join(has_data)
+        )
+    elif task.schedule:
         # A failing step is in the log and its alert; a graph that suspends itself would only add silence.  The one retry
         # is for what passes by itself: it starts at the tasks that failed, and steps do nothing twice.
         when = (
@@ -323,25 +334,33 @@ def create_task(task: Task, pipeline: str, root: str) -> str:
         when = f"FINALIZE = {names.qualified('tasks', root)}"
     else:
         when = "AFTER " + ", ".join(names.qualified("tasks", name) for name in task.after)
-    call = ", ".join(names.text(value) for value in (pipeline, task.step, task.target))
+    step = ", ".join(names.text(value) for value in (pipeline, task.step, task.target))
+    call = f"core.run_pipeline({names.text(pipeline)})" if task.step == "look" else f"core.run_step({step})"
     return (
         f"CREATE OR REPLACE TASK {names.qualified('tasks', task.name)}\n    LOCK_TIMEOUT = {LOCK_SECONDS}\n    {when}\n"
-        f"AS\n    CALL core.run_step({call})"
+        f"AS\n    CALL {call}"
     )
 
 
-def task_statements(pipeline: Pipeline, before: Pipeline | None = None) -> Iterator[str]:
+def task_statements(pipeline: Pipeline, before: Pipeline | None = None, bronze: tuple[str, str] = LANDING) -> Iterator[str]:
     """The graph: its root suspended, tasks dropped that the plan no longer has, all replaced, all resumed.
 
     A replaced task is suspended; the root is resumed last, when its graph is complete.
     """
     graph = plan(pipeline)
     root = graph[0]
+    watcher = look(pipeline)
     yield suspend_task(root.name)
+    if known := watcher or (before and look(before)):
+        yield suspend_task(known.name)
     if before:
+        if known and not watcher:
+            yield drop_task(known.name)
         for gone in {task.name for task in plan(before)} - {task.name for task in graph}:
             yield drop_task(gone)
-    for task in graph:
-        yield create_task(task, pipeline.name, root.name)
+    for task in [*graph, *([watcher] if watcher else [])]:
+        yield create_task(task, pipeline.name, root.name, bronze)
+    if watcher:
+        yield resume_task(watcher.name)
     for task in reversed(graph):
         yield resume_task(task.name)

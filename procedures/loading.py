@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import datetime
 
+import arrival
 import duplicates
 import names
 import snowflake.snowpark.functions as F
@@ -44,14 +45,16 @@ def load(run: Run, name: str) -> StepResult:
     with writing.transaction(session) as opened:
         turn = run.turn(result)
         mark = turn.mark(source.step)
+        heard = arrival.consume(run, source)
         hand = fetch(run, source, mark, result)
         if hand is None:
-            opened.keep = False
+            opened.keep = heard.is_consumed  # or the stream would start the graph again and again
         else:
             staged = session.table(source.stage)
             summary = summarise(staged)
             stop_where_asked(source, summary)
             count_load(result, hand, summary, mark)
+            result.detail |= heard.detail
             result.duplicate += duplicates.mark(session, source)
             result.written = result.inserted = writing.insert(session, events(staged, source, turn.batch_no), source.silver, kept(source))
             if any(row["OUTCOME"] == "quarantined" for row in summary):
@@ -59,6 +62,7 @@ def load(run: Run, name: str) -> StepResult:
                 result.quarantined = writing.insert(session, rows, QUARANTINE, QUARANTINED)
             settle(run, source, staged, hand, turn.batch_no, result)
             return run.commit_with(result)
+    result.detail |= heard.detail
     return run.log(result.nothing_new())
 
 

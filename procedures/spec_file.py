@@ -47,6 +47,7 @@ def read_pipeline(root: Node) -> specs.Pipeline:
         name=file.need("pipeline", Node.name, "unnamed"),
         comment=file.get("comment", Node.text, ""),
         schedule=file.get("schedule", read_schedule, "1 minute"),
+        when=file.get("when", lambda node: node.one_of(specs.WHEN, "when"), "schedule"),
         bronze_retention=retention.get("bronze", Node.duration, timedelta(days=7)),
         log_retention=retention.get("log", Node.duration, timedelta(days=90)),
         sources=sources,

@@ -13,6 +13,9 @@ SELECT 'sales' AS source, COUNT(*) AS row_count, COUNT(DISTINCT _file_name) AS f
 FROM firn_landing.bronze.sales
 ORDER BY source;
 
+-- stale is false. When it is true: firn pipes status says what to do.
+SHOW STREAMS IN SCHEMA firn_landing.bronze;
+
 -- Files of the last day that did not load, or not whole; one query per table.
 SELECT file_name, status, row_count, row_parsed, error_count, first_error_message, first_error_line_number
 FROM

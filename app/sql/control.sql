@@ -185,3 +185,9 @@ CREATE TABLE IF NOT EXISTS control.changed_window (
     batch_no        NUMBER          NOT NULL
 );
 GRANT SELECT ON TABLE control.changed_window TO APPLICATION ROLE app_admin;
+
+-- What moves a stream: loads of pipelines that run on arrival read theirs into here. It never has rows.
+CREATE TABLE IF NOT EXISTS control.stream_read (
+    content_key     VARCHAR
+);
+GRANT SELECT ON TABLE control.stream_read TO APPLICATION ROLE app_admin;

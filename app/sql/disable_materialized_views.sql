@@ -5,6 +5,7 @@ RUNTIME_VERSION = '3.11'
 PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
 IMPORTS = (
     '/procedures/applying.py',
+    '/procedures/arrival.py',
     '/procedures/calendars.py',
     '/procedures/catalogue.py',
     '/procedures/cleaning.py',
