@@ -18,9 +18,11 @@ from specs import NUMBER, Check, Source
 from specs import Column as SourceColumn
 
 INTEGER = "^[+-]?[0-9]+([.]0*)?$"
-ISO_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+# There is no year 0, and what engines make of it differs.
+YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+ISO_DATE = f"^{YEAR}-[0-9]{{2}}-[0-9]{{2}}$"
 # Only what states a day in full: left to itself, Snowflake reads the text `32154` as seconds since 1970.
-ISO_TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?Z?)?$"
+ISO_TIMESTAMP = f"^{YEAR}" + "-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?Z?)?$"
 BLANKS = " \t\r\n"
 CARRIED = (*names.PROVENANCE, "is_repeat")
 
