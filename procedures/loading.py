@@ -5,6 +5,7 @@ from datetime import datetime
 
 import arrival
 import duplicates
+import filing
 import names
 import snowflake.snowpark.functions as F
 import watermark
@@ -72,14 +73,14 @@ def fetch(run: Run, source: Source, mark: watermark.Mark, result: StepResult) ->
     A file may commit in parts: when a load has grown between being counted and being read, both are done again.
     """
     session, own = run.session, (run.pipeline.name, source)
-    bronze, ledger = run.bronze(source), session.table(watermark.LEDGER)
+    bronze = run.bronze(source)
     staged_count = 0
     for _ in range(ATTEMPTS):
         if watermark.take_loads(session, run.bronze_name(source), *own, watermark.floor_of(mark, source)) == 0:
             return None
         hand, loads = watermark.counted(session, *own, mark.lets), watermark.in_hand(session, *own)
         plain = hand.plain
-        rows = watermark.plain_batch(bronze, loads, source) if plain else watermark.batch(bronze, loads, ledger, *own)
+        rows = watermark.plain_batch(bronze, loads, source) if plain else watermark.batch(bronze, loads, filing.places(session), *own)
         decided = screened(checked(typed(rows, source), source), source)
         staged_count = writing.insert(session, decided, source.stage, staged_columns(source))
         if staged_count == hand.rows:

@@ -14,6 +14,7 @@ from snowflake.snowpark import Column, DataFrame, Row, Session, Window
 from specs import Source
 
 CONTROL, LEDGER, HAND = "control.parameter_control", "control.ledger", "control.loads_in_hand"
+FILES = "control.file_ledger"  # see filing
 ENTRY = (
     *("pipeline", "source", "file_name", "content_key", "loaded_at", "first_row", "last_row", "row_count"),
     *("is_duplicate", "batch_no", "taken_at"),
@@ -178,6 +179,7 @@ def waiting_sql(bronze: str) -> str:
     )
     SELECT ?, ?, file_name, content_key, loaded_at, row_count, COUNT(*) OVER (PARTITION BY content_key) = 1
         AND content_key NOT IN (SELECT content_key FROM control.ledger WHERE pipeline = ? AND source = ?)
+        AND content_key NOT IN (SELECT content_key FROM control.file_ledger WHERE pipeline = ? AND source = ?)
     FROM waiting
     """
     return f"""INSERT INTO {HAND} (pipeline, source, waiting_file, waiting_content, waiting_at, row_count, is_plain)
@@ -198,13 +200,14 @@ waiting AS (
 )
 SELECT ?, ?, file_name, content_key, loaded_at, row_count, COUNT(*) OVER (PARTITION BY content_key) = 1
     AND content_key NOT IN (SELECT content_key FROM {LEDGER} WHERE pipeline = ? AND source = ?)
+    AND content_key NOT IN (SELECT content_key FROM {FILES} WHERE pipeline = ? AND source = ?)
 FROM waiting"""
 
 
 def take_loads(session: Session, bronze: str, pipeline: str, source: Source, floor: datetime) -> int:
     """Takes the waiting loads in hand; gives their number."""
     own = (pipeline, source.name)
-    noted = session.sql(waiting_sql(bronze), params=[floor, *own, floor, *own, *own]).collect()
+    noted = session.sql(waiting_sql(bronze), params=[floor, *own, floor, *own, *own, *own]).collect()
     return int(noted[0][0])
 
 
@@ -263,6 +266,7 @@ def batch(bronze: DataFrame, loads: DataFrame, ledger: DataFrame, pipeline: str,
     """The rows of bronze a load takes, with `is_repeat`: its place in its file's content was taken before.
 
     That is a re-sent file, under its own name or another, or one loaded twice; earlier in the same batch counts too.
+    Reads of `ledger`: pipeline, source, the load, first_row, last_row, is_duplicate
     """
     rows = rows_of(bronze, loads)
     own = entries(ledger, pipeline, source)

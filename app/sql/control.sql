@@ -97,6 +97,24 @@ CREATE TABLE IF NOT EXISTS control.ledger (
 );
 GRANT SELECT ON TABLE control.ledger TO APPLICATION ROLE app_admin;
 
+-- What was taken of a file whose rows the sweep has deleted; kept for good, so that a file sent again years later is known.
+-- Entries of the ledger are folded into it when all of a file's are past retention and gone from bronze.
+CREATE TABLE IF NOT EXISTS control.file_ledger (
+    pipeline        VARCHAR         NOT NULL,
+    source          VARCHAR         NOT NULL,
+    file_name       VARCHAR         NOT NULL,
+    content_key     VARCHAR         NOT NULL,
+    first_row       NUMBER,                     -- of the rows taken, an unbroken range; NULL: all were duplicates
+    last_row        NUMBER,
+    rows_taken      NUMBER          NOT NULL,   -- to silver or quarantine, or found to be there
+    rows_duplicate  NUMBER          NOT NULL,   -- rows whose place in the content had been taken before
+    first_taken_at  TIMESTAMP_NTZ   NOT NULL,
+    last_taken_at   TIMESTAMP_NTZ   NOT NULL,
+    last_loaded_at  TIMESTAMP_NTZ   NOT NULL,   -- the newest load of the file
+    folded_at       TIMESTAMP_NTZ   NOT NULL
+);
+GRANT SELECT ON TABLE control.file_ledger TO APPLICATION ROLE app_admin;
+
 -- The loads of files that a load step has in hand, counted in bronze before their rows are read; empty between loads.
 CREATE TABLE IF NOT EXISTS control.loads_in_hand (
     pipeline        VARCHAR         NOT NULL,

@@ -16,6 +16,7 @@ IMPORTS = (
     '/procedures/expressions.py',
     '/procedures/facts.py',
     '/procedures/faults.py',
+    '/procedures/filing.py',
     '/procedures/history.py',
     '/procedures/history_events.py',
     '/procedures/history_fast.py',
