@@ -16,7 +16,7 @@ from specs import Source
 CONTROL, LEDGER, HAND = "control.parameter_control", "control.ledger", "control.loads_in_hand"
 ENTRY = (
     *("pipeline", "source", "file_name", "content_key", "loaded_at", "first_row", "last_row", "row_count"),
-    *("is_duplicate", "batch_no", "taken_at"),
+    *("is_duplicate", "batch_no", "taken_at", "event_count", "quarantined_count"),
 )
 LOAD = ("file_name", "content_key", "loaded_at")  # one load of one file
 BEGINNING = datetime(1900, 1, 1)
@@ -314,6 +314,8 @@ def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now:
         F.min(F.col("row_number")).alias("first_row"),
         F.max(F.col("row_number")).alias("last_row"),
         F.count(F.lit(1)).alias("row_count"),
+        F.sum(F.iff(F.col("outcome") == F.lit("event"), F.lit(1), F.lit(0))).alias("event_count"),
+        F.sum(F.iff(F.col("outcome") == F.lit("quarantined"), F.lit(1), F.lit(0))).alias("quarantined_count"),
     )
     return grouped.select(
         F.lit(pipeline).alias("pipeline"),
@@ -323,4 +325,5 @@ def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now:
         F.col("is_repeat").alias("is_duplicate"),
         F.lit(batch_no).alias("batch_no"),
         F.lit(now).alias("taken_at"),
+        *[F.col(name) for name in ("event_count", "quarantined_count")],
     )

@@ -26,6 +26,7 @@ IMPORTS = (
     '/procedures/pipeline.py',
     '/procedures/provenance.py',
     '/procedures/quarantine.py',
+    '/procedures/reconciling.py',
     '/procedures/replaying.py',
     '/procedures/runlog.py',
     '/procedures/runs.py',
