@@ -309,13 +309,18 @@ def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now:
     """Ledger rows for a batch: one for each unbroken run of row numbers of one load."""
     load = (*LOAD, "is_repeat")
     in_file = Window.partition_by(*load).order_by("row_number")
-    runs = staged.with_column("run_no", F.col("row_number") - F.row_number().over(in_file))
+    runs = staged.select(
+        *[F.col(name) for name in (*load, "row_number")],
+        (F.col("row_number") - F.row_number().over(in_file)).alias("run_no"),
+        F.iff(F.col("outcome") == F.lit("event"), F.lit(1), F.lit(0)).alias("is_event"),
+        F.iff(F.col("outcome") == F.lit("quarantined"), F.lit(1), F.lit(0)).alias("is_quarantined"),
+    )
     grouped = runs.group_by(*load, "run_no").agg(
         F.min(F.col("row_number")).alias("first_row"),
         F.max(F.col("row_number")).alias("last_row"),
         F.count(F.lit(1)).alias("row_count"),
-        F.sum(F.iff(F.col("outcome") == F.lit("event"), F.lit(1), F.lit(0))).alias("event_count"),
-        F.sum(F.iff(F.col("outcome") == F.lit("quarantined"), F.lit(1), F.lit(0))).alias("quarantined_count"),
+        F.sum(F.col("is_event")).alias("event_count"),
+        F.sum(F.col("is_quarantined")).alias("quarantined_count"),
     )
     return grouped.select(
         F.lit(pipeline).alias("pipeline"),
