@@ -28,6 +28,7 @@ IMPORTS = (
     '/procedures/quarantine.py',
     '/procedures/reconciling.py',
     '/procedures/replaying.py',
+    '/procedures/rewinding.py',
     '/procedures/runlog.py',
     '/procedures/runs.py',
     '/procedures/spec_file.py',
