@@ -17,7 +17,7 @@ CONTROL, LEDGER, HAND = "control.parameter_control", "control.ledger", "control.
 FILES = "control.file_ledger"  # see filing
 ENTRY = (
     *("pipeline", "source", "file_name", "content_key", "loaded_at", "first_row", "last_row", "row_count"),
-    *("is_duplicate", "batch_no", "taken_at"),
+    *("is_duplicate", "batch_no", "taken_at", "event_count", "quarantined_count"),
 )
 LOAD = ("file_name", "content_key", "loaded_at")  # one load of one file
 BEGINNING = datetime(1900, 1, 1)
@@ -313,11 +313,18 @@ def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now:
     """Ledger rows for a batch: one for each unbroken run of row numbers of one load."""
     load = (*LOAD, "is_repeat")
     in_file = Window.partition_by(*load).order_by("row_number")
-    runs = staged.with_column("run_no", F.col("row_number") - F.row_number().over(in_file))
+    runs = staged.select(
+        *[F.col(name) for name in (*load, "row_number")],
+        (F.col("row_number") - F.row_number().over(in_file)).alias("run_no"),
+        F.iff(F.col("outcome") == F.lit("event"), F.lit(1), F.lit(0)).alias("is_event"),
+        F.iff(F.col("outcome") == F.lit("quarantined"), F.lit(1), F.lit(0)).alias("is_quarantined"),
+    )
     grouped = runs.group_by(*load, "run_no").agg(
         F.min(F.col("row_number")).alias("first_row"),
         F.max(F.col("row_number")).alias("last_row"),
         F.count(F.lit(1)).alias("row_count"),
+        F.sum(F.col("is_event")).alias("event_count"),
+        F.sum(F.col("is_quarantined")).alias("quarantined_count"),
     )
     return grouped.select(
         F.lit(pipeline).alias("pipeline"),
@@ -327,4 +334,5 @@ def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now:
         F.col("is_repeat").alias("is_duplicate"),
         F.lit(batch_no).alias("batch_no"),
         F.lit(now).alias("taken_at"),
+        *[F.col(name) for name in ("event_count", "quarantined_count")],
     )

@@ -93,8 +93,12 @@ CREATE TABLE IF NOT EXISTS control.ledger (
     row_count       NUMBER          NOT NULL,
     is_duplicate    BOOLEAN         NOT NULL,
     batch_no        NUMBER          NOT NULL,
-    taken_at        TIMESTAMP_NTZ   NOT NULL
+    taken_at        TIMESTAMP_NTZ   NOT NULL,
+    event_count         NUMBER,                 -- of row_count: became events; NULL in rows from before it was counted
+    quarantined_count   NUMBER                  -- of row_count: wait in quarantine; the rest said nothing new
 );
+ALTER TABLE control.ledger ADD COLUMN IF NOT EXISTS event_count NUMBER;
+ALTER TABLE control.ledger ADD COLUMN IF NOT EXISTS quarantined_count NUMBER;
 GRANT SELECT ON TABLE control.ledger TO APPLICATION ROLE app_admin;
 
 -- What was taken of a file whose rows the sweep has deleted; kept for good, so that a file sent again years later is known.
@@ -209,3 +213,17 @@ CREATE TABLE IF NOT EXISTS control.stream_read (
     content_key     VARCHAR
 );
 GRANT SELECT ON TABLE control.stream_read TO APPLICATION ROLE app_admin;
+
+-- What reconcile found, one row per comparison: how many rows each side has, how many differ, and which, by name.
+CREATE TABLE IF NOT EXISTS control.reconciliation (
+    reconciled_at       TIMESTAMP_NTZ   NOT NULL,
+    run_id              VARCHAR         NOT NULL,
+    pipeline            VARCHAR         NOT NULL,
+    part                VARCHAR         NOT NULL,   -- 'source orders', 'dimension dim_customer', 'fact fact_orders', …
+    comparison          VARCHAR         NOT NULL,   -- 'ledger and silver', …
+    expected_count      NUMBER,
+    found_count         NUMBER,
+    difference_count    NUMBER,                     -- 0: the sides agree; NULL: not compared, see detail
+    detail              VARIANT
+);
+GRANT SELECT ON TABLE control.reconciliation TO APPLICATION ROLE app_admin;
