@@ -37,6 +37,7 @@ IMPORTS = (
     '/procedures/specs.py',
     '/procedures/steps.py',
     '/procedures/taskgraph.py',
+    '/procedures/told.py',
     '/procedures/turns.py',
     '/procedures/upkeep.py',
     '/procedures/watermark.py',
