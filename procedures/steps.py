@@ -10,7 +10,7 @@ import writing
 from cleaning import content
 from dimension_step import CHANGED_WINDOW, dimension, with_keys
 from loading import load
-from runlog import StepResult
+from runlog import AccountsUnbalanced, StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import DataFrame
 from specs import Dimension, Fact, Lookup
@@ -37,15 +37,18 @@ def fact(run: Run, name: str) -> StepResult:
         result.read = new_events(silver, target.grain, since)
         touched = f"{target.stage}_touched"
         if result.read or has_newer(changed, target, since):
-            writing.append(facts.touched_grains(silver, table, changed, target, since), touched)
+            grains = facts.touched_grains(silver, table, changed, target, since)
+            looked_at = writing.insert(session, grains, touched, [f"touched_{column}" for column in target.grain])
             scope = session.table(touched)
             rows = facts.outcomes(silver, scope, target, content(source), since, source.finer)
             infer_members(run, target, rows, batch_no)
             dimensions = {look.name: dimension_of(run, look) for look in target.lookups}
-            writing.append(facts.pointed(rows, target, dimensions), target.stage)
+            columns = (*run.pipeline.fact_types(target), "is_gone", "is_new")
+            found = writing.insert(session, facts.pointed(rows, target, dimensions), target.stage, columns)
+            refuse_unless_equal(result, {"grains looked at": looked_at, "facts found": found})
             staged = session.table(target.stage)
             result.written = staged.filter(F.col("is_new")).count()
-            result.superseded = result.read - result.written
+            result.superseded = new_events_of(silver, staged, target.grain, since) - result.written
             desired = staged.filter(~F.col("is_gone"))
             note_touched(run, target, desired, table, scope, batch_no)
             values = [column for column in run.pipeline.fact_types(target) if column not in target.grain]
@@ -60,6 +63,8 @@ def fact(run: Run, name: str) -> StepResult:
                 stamp={"batch_no": F.lit(batch_no)},
                 batch_no=batch_no,
             )
+            standing = writing.in_scope(table, scope, target.grain).count()
+            refuse_unless_equal(result, {"facts desired": desired.count(), "facts standing": standing})
             if target.calendar:
                 fill_calendar(run, target, desired)
             writing.clear(session, target.stage)
@@ -70,6 +75,19 @@ def fact(run: Run, name: str) -> StepResult:
             return run.commit_with(result)
         opened.keep = False
     return run.log(result.nothing_new())
+
+
+def new_events_of(silver: DataFrame, staged: DataFrame, key: tuple[str, ...], since: int) -> int:
+    """New events of the keys in hand: all of them, when none of their keys was lost on the way."""
+    own = writing.renamed(staged, key, "own").distinct()
+    newer = silver.filter(F.col("batch_no") > F.lit(since))
+    return newer.join(own, on=writing.match(key, [f"own_{column}" for column in key]), how="leftsemi").count()
+
+
+def refuse_unless_equal(result: StepResult, counts: dict[str, int]) -> None:
+    """Raises AccountsUnbalanced when two counts of the same rows, taken in two places, differ."""
+    if len(set(counts.values())) > 1:
+        raise AccountsUnbalanced(result.step, counts)
 
 
 def has_newer(changed: DataFrame, target: Fact, since: int) -> bool:
@@ -150,15 +168,16 @@ def measure(run: Run, name: str) -> StepResult:
             known = session.table(kpi.table).select(*kpi.scope)
             wanted = known.union(measures.touched(table, kpi, target)) if is_first else touched.select(*kpi.scope).distinct()
             scope = writing.renamed(wanted, kpi.scope, "touched")
-            writing.append(measures.measured(table, kpi, target, None if is_first else wanted), kpi.stage)
-            staged = session.table(kpi.stage)
-            result.read = staged.count()
+            measured = measures.measured(table, kpi, target, None if is_first else wanted)
+            result.read = writing.insert(session, measured, kpi.stage, tuple(run.pipeline.kpi_types(kpi)))
+            staged, values = session.table(kpi.stage), [item.name for item in kpi.measures]
+            result.duplicate = writing.count_standing(session, kpi.table, staged, kpi.groups, values)
             done = writing.reconcile(
                 session,
                 kpi.table,
                 staged,
                 key=kpi.groups,
-                values=[item.name for item in kpi.measures],
+                values=values,
                 scope=scope,
                 scope_key=kpi.scope,
                 stamp={"computed_at": F.lit(result.started_at), "batch_no": F.lit(batch_no)},
@@ -168,7 +187,6 @@ def measure(run: Run, name: str) -> StepResult:
             writing.clear(session, kpi.stage)
             session.table(kpi.touched).delete(F.col("batch_no") <= F.lit(batch_no))
             result.written = done.inserted + done.updated
-            result.duplicate = result.read - result.written
             result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted
             return run.commit_with(result)
     return run.log(result.nothing_new())
