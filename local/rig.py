@@ -100,14 +100,9 @@ class Rig:
     def _make_landing(self, spec: str | None) -> None:
         self.answer("CREATE DATABASE firn_landing", "CREATE SCHEMA firn_landing.bronze")
         for source in self.pipeline.sources:
-<<<<<<< HEAD
             self.answer(setup_sql.table_sql(source))
-=======
-            columns = {**{name: "VARIANT" if source.format == "json" else "VARCHAR" for name in received(source)}, **PROVENANCE}
-            self.answer(f"CREATE TABLE firn_landing.bronze.{source.name} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
             if self.pipeline.when == "arrival":
                 self.answer(f"CREATE STREAM firn_landing.bronze.{source.stream} ON TABLE firn_landing.bronze.{source.name} APPEND_ONLY = TRUE")
->>>>>>> INGEST
         grants = (ROOT / "setup_sql/07_grants_to_app.sql").read_text() + setup_sql.grants_sql(self.pipeline)
         self.answer(*[line.strip(" ;\n") for line in grants.splitlines() if line.startswith("GRANT") and "TO APPLICATION firn" in line])
         self.call("config.bind_bronze", "firn_landing", "bronze")
