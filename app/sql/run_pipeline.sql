@@ -14,6 +14,7 @@ IMPORTS = (
     '/procedures/duplicates.py',
     '/procedures/explaining.py',
     '/procedures/expressions.py',
+    '/procedures/fact_step.py',
     '/procedures/facts.py',
     '/procedures/faults.py',
     '/procedures/filing.py',
