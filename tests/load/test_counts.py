@@ -119,3 +119,34 @@ def test_what_a_later_event_of_its_grain_outdid_is_superseded_and_a_number_that_
     counts = shop.step(*STEPS[3])
 
     assert (counts["read"], counts["written"], counts["duplicate"]) == (1, 0, 1), "February has one move, as before"
+
+
+def test_events_that_stand_twice_in_silver_double_no_row_of_a_load(shop):
+    shop.put("1 Paris 2024-01-01")
+    shop.step("load", "people")
+    shop.rows("INSERT INTO firn.silver.people SELECT * FROM firn.silver.people")
+    shop.put("1 Paris 2024-01-01, 2 Rome 2024-01-02", file="b.csv", content="B")
+
+    counts = shop.step("load", "people")
+
+    assert (counts["read"], counts["duplicate"], counts["written"]) == (2, 1, 1)
+
+
+def test_entries_of_the_ledger_that_overlap_are_found_out_before_they_double_a_row(shop):
+    shop.put("1 Paris 2024-01-01, 2 Rome 2024-01-02")
+    shop.step("load", "people")
+    shop.rows("INSERT INTO firn.control.ledger SELECT * FROM firn.control.ledger")
+    shop.put("1 Paris 2024-01-01, 2 Rome 2024-01-02", file="again.csv")
+
+    with pytest.raises(AccountsUnbalanced, match="'in bronze': 2, 'read': 4"):
+        shop.step("load", "people")
+
+
+def test_a_load_asks_little_of_the_server(shop):
+    """Round trips, the client's own questions included; an account answers each in tens of milliseconds."""
+    shop.put(FOUR)
+    busy = shop.bench.step("shop", "load", "people")
+    idle = shop.bench.step("shop", "load", "people")
+
+    assert busy["run"] + busy["described"] <= 20
+    assert idle["run"] + idle["described"] <= 6
