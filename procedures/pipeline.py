@@ -18,6 +18,7 @@ import replaying
 import rewinding
 import runlog
 import spec_file
+import sweeping
 import taskgraph
 import turns
 import upkeep
@@ -266,7 +267,7 @@ def moved(run: Run, step: str, target: str) -> dict[str, Any]:
     if step == "finish":
         return upkeep.finish(run)
     if step == "sweep":
-        return upkeep.sweep(run).counts()
+        return sweeping.sweep(run).counts()
     if step not in STEPS:
         raise StepUnknown(step)
     return STEPS[step](run, target).counts()

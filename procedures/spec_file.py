@@ -50,6 +50,8 @@ def read_pipeline(root: Node) -> specs.Pipeline:
         when=file.get("when", lambda node: node.one_of(specs.WHEN, "when"), "schedule"),
         bronze_retention=retention.get("bronze", Node.duration, timedelta(days=7)),
         log_retention=retention.get("log", Node.duration, timedelta(days=90)),
+        quarantine_retention=retention.get("quarantine", Node.duration, timedelta(days=365)),
+        sweep_limit=retention.get("rows_per_sweep", Node.whole, 5_000_000),
         sources=sources,
         dimensions=dimensions,
         facts=facts,

@@ -84,6 +84,13 @@ class Node:
             return timedelta()
         return timedelta(**{f"{match[2]}s": int(match[1])})
 
+    def whole(self) -> int:
+        text = self.text().replace("_", "")
+        if not text.isdigit() or not int(text):
+            self.wrong(f"found `{self.value}`, expected a whole number above 0")
+            return 1
+        return int(text)
+
     def name(self) -> str:
         word = self.text()
         if word and not names.plain(word):

@@ -37,6 +37,7 @@ IMPORTS = (
     '/procedures/spec_nodes.py',
     '/procedures/specs.py',
     '/procedures/steps.py',
+    '/procedures/sweeping.py',
     '/procedures/taskgraph.py',
     '/procedures/told.py',
     '/procedures/turns.py',
