@@ -179,8 +179,8 @@ def at_once(calls: list[Callable[[], Any]]) -> None:
         thread.join()
 
 
-def storm(rig: Rig, rows: int, seed: int, rounds: int = 25) -> Outcome:
-    """Lets a storm of so many rows pass, runs until nothing is new, and counts."""
+def storm(rig: Rig, rows: int, seed: int, rounds: int = 16, afterwards: Callable[[], Any] = lambda: None) -> Outcome:
+    """Lets a storm of so many rows pass, runs until nothing is new, and counts.  `afterwards` is done after each round."""
     whole = Storm(rig, rows, random.Random(seed))
     ahead = whole.ahead()
     whole.pace = 2 * RETENTION / (len(ahead) * 5)
@@ -190,8 +190,10 @@ def storm(rig: Rig, rows: int, seed: int, rounds: int = 25) -> Outcome:
         ticks += 1
         if ticks % every == 0:
             whole.round()
+            afterwards()
     for _ in range(4):  # early stamps are found by one run's sweep and taken by the next
         at_once([rig.run])
+        afterwards()
     return counted(whole)
 
 
