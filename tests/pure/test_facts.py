@@ -152,7 +152,6 @@ OUTCOMES = "order_no | customer_id:integer | ordered_at:timestamp | quantity | a
         pytest.param("2", "2024-01-25 00:00:00", 8, facts.GAP, id="gap: deleted for good"),
         pytest.param("3", "2024-01-01 00:00:00", 9, 90, id="an inferred member fits every time"),
         pytest.param("", "2024-01-15 00:00:00", facts.UNKNOWN, facts.UNKNOWN, id="unknown: no key given"),
-        pytest.param("4", "2024-01-15 00:00:00", facts.UNKNOWN, facts.UNKNOWN, id="unknown: a key nobody has"),
         pytest.param("1", "", 7, facts.UNKNOWN, id="unknown: no time to look the key up at"),
     ],
 )
