@@ -18,10 +18,14 @@ from specs import NUMBER, Check, Source
 from specs import Column as SourceColumn
 
 INTEGER = "^[+-]?[0-9]+([.]0*)?$"
-ISO_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+# There is no year 0, and what engines make of it differs.
+YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+ISO_DATE = f"^{YEAR}-[0-9]{{2}}-[0-9]{{2}}$"
 # Only what states a day in full: left to itself, Snowflake reads the text `32154` as seconds since 1970.
-ISO_TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?Z?)?$"
+ISO_TIMESTAMP = f"^{YEAR}" + "-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?Z?)?$"
 BLANKS = " \t\r\n"
+LONGEST_KEY = 16_384  # characters; joins, sorts and whoever reads gold carry every key along
+YEARS_AHEAD = 10
 CARRIED = (*names.PROVENANCE, "is_repeat")
 
 
@@ -189,7 +193,11 @@ def row_values(source: Source) -> Column:
 
 
 def built_in_checks(source: Source) -> Iterator[tuple[Check, Column, bool]]:
-    """Presence and type of columns, as (check, condition, also for tombstones)."""
+    """What a row must have to be an event, as (check, condition, also for tombstones).
+
+    Presence and type of columns; keys no longer than LONGEST_KEY; no event further ahead of its arrival than YEARS_AHEAD:
+    a mistyped century would be the last word on its key until then.
+    """
     for column in source.columns:
         identifies = column.name in source.key or column.name in sequence(source)
         parses = column.type not in ("text", "variant") and not column.expression
@@ -202,6 +210,11 @@ def built_in_checks(source: Source) -> Iterator[tuple[Check, Column, bool]]:
             type_name = column.type.split("(", maxsplit=1)[0]
             otherwise = "stop" if identifies and source.strict else "quarantine"
             yield Check(f"{column.name}_is_{type_name}", "", otherwise), is_typed, identifies
+        if column.name in source.key and column.type == "text":
+            yield Check(f"{column.name}_is_short", ""), text.is_null() | (F.length(text) <= F.lit(LONGEST_KEY)), True
+    if source.sequence_type == "timestamp":
+        at, latest = F.col("effective_at"), F.dateadd("year", F.lit(YEARS_AHEAD), F.col("loaded_at"))
+        yield Check(f"{source.effective_at}_is_near", ""), at.is_null() | (at <= latest), True
 
 
 def sequence(source: Source) -> tuple[str, ...]:
@@ -216,11 +229,11 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
            both as names with commas between, empty when there are none, and `stops` (nor may its batch)
     A tombstone needs its key and its time and nothing else; a truncation its time; a snapshot must be whole.
     """
-    conditions = list(built_in_checks(source))
-    conditions += [(check, sql_column(check.expect), False) for check in source.checks]
+    built_in = list(built_in_checks(source))
+    conditions = built_in + [(check, sql_column(check.expect), False) for check in source.checks]
     alive = ~F.col("is_deleted")
     if source.truncate_when:
-        in_time = {f"{name}_is_given" for name in sequence(source)}
+        in_time = {check.name for check, _, _ in built_in if check.name.startswith(tuple(f"{name}_is_" for name in sequence(source)))}
         alive &= ~F.col("is_truncate")
         conditions = [
             (check, condition if check.name in in_time else condition | F.col("is_truncate"), always)

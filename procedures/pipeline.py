@@ -13,7 +13,9 @@ import explaining
 import faults
 import materialized
 import names
+import reconciling
 import replaying
+import rewinding
 import runlog
 import spec_file
 import taskgraph
@@ -85,6 +87,25 @@ def is_left(task: taskgraph.Task, newest: dict[str, Any], what: str) -> bool:
     if task.step in ("begin", "finish") or (what != "run" and title not in newest):
         return False
     return title not in newest or newest[title]["STATUS"] not in ("succeeded", "nothing new")
+
+
+def rewind(session: Session, source: str, to_at: datetime, dry_run: bool = False) -> dict[str, Any]:
+    """Takes the rows of a source that arrived after a moment again; with `dry_run`, says what that would change."""
+    run = run_of_source(session, source)
+    with announced(run, f"rewind {source}"):
+        return logged(run, f"rewind {source}", lambda: rewinding.rewind(run, source, to_at, dry_run))
+
+
+def reconcile(session: Session, pipeline: str | None = None) -> dict[str, Any]:
+    """Holds bucket, bronze, ledger, silver, quarantine and gold against one another; raises when they do not agree."""
+    wanted = [pipeline] if pipeline else list(applied_names(session))
+    found = [reconciled(open_run(session, name, str(uuid.uuid4()))) for name in wanted]
+    return found[0] if len(found) == 1 else {"pipelines": found}
+
+
+def reconciled(run: Run) -> dict[str, Any]:
+    with announced(run, "reconcile"):
+        return logged(run, "reconcile", lambda: reconciling.reconcile(run))
 
 
 def rebuild(session: Session, dimension: str, from_at: datetime | None = None, dry_run: bool = False) -> dict[str, Any]:
