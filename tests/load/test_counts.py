@@ -80,7 +80,7 @@ def test_a_load_that_loses_or_doubles_a_row_is_red(shop, monkeypatch, module, fu
 GOLD = [
     pytest.param("fact", "fact_moves", facts, "touched_grains", id="the grains to look at"),
     pytest.param("fact", "fact_moves", facts, "outcomes", id="the last word on each grain"),
-    pytest.param("fact", "fact_moves", facts, "pointed", id="pointing to versions"),
+    pytest.param("fact", "fact_moves", facts, "found", id="pointing to versions"),
     pytest.param("fact", "fact_moves", writing, "missing", id="adding facts"),
     pytest.param("measure", "moves_by_month", writing, "missing", id="adding numbers"),
 ]
