@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import alerting
 import filing
 import runlog
 import snowflake.snowpark.functions as F
@@ -43,6 +44,7 @@ def finish(run: Run, what: str = "run") -> dict[str, Any]:
     turns.end(run.session, run.pipeline.name, run.run_id, run.spec_version, detail=detail, now=utc_now())
     if what == "run":
         set_status(run, status)
+        alerting.look(run)
     return {"run_id": run.run_id, "pipeline": run.pipeline.name, "status": status, "failures": failures, "resume": resume}
 
 
