@@ -174,7 +174,7 @@ def test_an_unusual_number_of_rows_on_a_weekday_is_a_warning(shop):
     pytest.param([(100, 4)], False, id="four of a hundred are nothing"),
     pytest.param([(100, 5)], True, id="five are, when none is usual"),
     pytest.param([(100, 14), (100, 5), (100, 5)], False, id="less than three times the usual"),
-    pytest.param([(100, 15), (100, 5), (100, 5)], True, id="three times the usual"),
+    pytest.param([(100, 16), (100, 5), (100, 5)], True, id="more than three times the usual"),
     pytest.param([(19, 19)], False, id="too few rows to say"),
 ])  # fmt: skip
 def test_a_share_is_unusual_beside_the_loads_before_it(loads, is_told):
