@@ -13,37 +13,6 @@ from tests.conftest import alone
 from tests.quarantine.rig import Shop
 
 NOW = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-SHOP = """
-pipeline: shop
-schedule: 1 hour
-freshness: {fact_orders: 15 minutes}
-sources:
-  orders:
-    files: {prefix: shop/orders/, format: csv}
-    key: [order_id]
-    effective_at: ordered_at
-    columns:
-      order_id:   {type: integer}
-      id:         {type: integer}
-      amount:     {type: "number(12,2)"}
-      ordered_at: {type: timestamp}
-    checks:
-      amount_is_positive: amount > 0
-facts:
-  fact_orders:
-    from: orders
-    grain: [order_id]
-    at: ordered_at
-    keep: [amount]
-"""
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    made = Shop(tmp_path_factory.mktemp("alerts"), SHOP)
-    yield made
-    with alone(made.session):
-        made.close()
 
 
 @pytest.fixture

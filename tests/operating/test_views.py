@@ -12,7 +12,9 @@ import pytest
 from local.place import ROOT
 from local.rig import Rig
 from local.stages import stage_folder
-from tests.operating.test_alerts import SHOP
+from tests.conftest import alone
+from tests.operating.conftest import SHOP
+from tests.quarantine.rig import Shop
 from tests.rig import rigged
 
 VIEWS = ("freshness", "last_runs", "pipe_health", "quarantine_summary", "row_accounts", "slow_steps")
@@ -150,12 +152,12 @@ def test_slow_steps_say_what_is_usual_and_how_long_the_newest_took(rig, plant):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_view_and_every_column_says_what_it_is(rig, view):
-    found = "SELECT column_name, comment FROM information_schema.columns WHERE table_schema = 'CONTROL' AND table_name = ?"
-    columns = {row["column_name"]: row["comment"] for row in rig.query(found, [view.upper()])}
+def test_every_view_and_every_column_says_what_it_is(opened: Shop, view):
+    with alone(opened.session):
+        columns = {row["name"]: row["comment"] for row in opened.rows(f"DESCRIBE VIEW control.{view}")}
+        shown = {row["name"]: row["comment"] for row in opened.rows("SHOW VIEWS IN SCHEMA firn.control")}
 
     assert columns and all(columns.values()), columns
-    shown = {row["table_name"]: row["comment"] for row in rig.query("SELECT table_name, comment FROM information_schema.tables WHERE table_schema = 'CONTROL'")}
     assert shown[view.upper()]
 
 
