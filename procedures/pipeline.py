@@ -123,6 +123,8 @@ def rebuild(session: Session, dimension: str, from_at: datetime | None = None, d
 def replay_quarantine(session: Session, source: str, check_name: str | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Waiting rows of a source through the load's door again; with `dry_run`, which would pass."""
     run = run_of_source(session, source)
+    if dry_run:
+        return replaying.replay(run, source, check_name, dry_run)
     with announced(run, f"replay {source}"):
         return logged(run, f"replay {source}", lambda: replaying.replay(run, source, check_name, dry_run))
 

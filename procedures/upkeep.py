@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import alerting
 import runlog
 import turns
 import watermark
@@ -35,4 +36,5 @@ def finish(run: Run, what: str = "run") -> dict[str, Any]:
     turns.end(run.session, run.pipeline.name, run.run_id, run.spec_version, detail=detail, now=utc_now())
     if what == "run":
         set_status(run, status)
+        alerting.look(run)
     return {"run_id": run.run_id, "pipeline": run.pipeline.name, "status": status, "failures": failures, "resume": resume}

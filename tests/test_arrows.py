@@ -17,7 +17,7 @@ SPECS = {"specs", "spec_file", "spec_nodes"}
 PURE = {"cleaning", "history", "history_events", "history_fast", "told", "facts", "measures", "taskgraph", "validity", "quarantine", "catalogue", "calendars"}
 STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
 INPUT_OUTPUT = {"filing", "writing", "watermark", "runlog", "turns"}
-STEPS = {"arrival", "dimension_step", "fact_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance", "materialized", "reconciling", "rewinding", "sweeping"}
+STEPS = {"arrival", "dimension_step", "fact_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance", "materialized", "reconciling", "rewinding", "sweeping", "alerting"}
 HANDLERS = {"pipeline"}
 
 # Layer → what its modules may import besides one another.

@@ -4,6 +4,7 @@ LANGUAGE PYTHON
 RUNTIME_VERSION = '3.11'
 PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
 IMPORTS = (
+    '/procedures/alerting.py',
     '/procedures/applying.py',
     '/procedures/arrival.py',
     '/procedures/calendars.py',
