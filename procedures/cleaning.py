@@ -4,14 +4,17 @@ Everything is decided before anything is written.  A value that does not parse i
 a check that is not TRUE has failed, NULL included; and a row carries all the checks it failed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import and_, or_
 
+import checking
+import cleaning_words
 import names
 import snowflake.snowpark.functions as F
 import snowflake.snowpark.types as T
+from cleaning_words import empty_to_null, is_numeric
 from expressions import resolved
 from snowflake.snowpark import Column, DataFrame, Window
 from specs import NUMBER, Check, Source
@@ -59,7 +62,7 @@ def received(column: SourceColumn, file_format: str) -> Column:
 def cleaned(value: Column, column: SourceColumn) -> Column:
     """The text after the cleanings of the file, in their order; then `map`, then `default`."""
     for cleaning in column.clean:
-        value = CLEANINGS[cleaning](value)
+        value = cleaning_words.applied(value, cleaning)
     if column.type not in ("text", "variant"):
         value = empty_to_null(value)  # a blank is no number and no date, and no fault either
     if column.mapping:
@@ -67,20 +70,6 @@ def cleaned(value: Column, column: SourceColumn) -> Column:
         chain = reduce(lambda case, branch: case.when(*branch), branches[1:], F.when(*branches[0]))
         value = chain.otherwise(F.lit(column.otherwise) if column.has_otherwise else value)
     return value if column.default is None else F.coalesce(value, F.lit(column.default))
-
-
-def empty_to_null(value: Column) -> Column:
-    return F.iff(F.trim(value, F.lit(BLANKS)) == F.lit(""), F.lit(None), value)
-
-
-CLEANINGS = {
-    "trim": lambda value: F.trim(value, F.lit(BLANKS)),
-    "lower": F.lower,
-    "upper": F.upper,
-    "empty_to_null": empty_to_null,
-    "collapse_spaces": lambda value: F.regexp_replace(value, F.lit("[[:space:]]+"), F.lit(" ")),
-    "digits_only": lambda value: F.regexp_replace(value, F.lit("[^0-9]"), F.lit("")),
-}
 
 
 def parsed(value: Column, column: SourceColumn) -> Column:
@@ -92,15 +81,29 @@ def parsed(value: Column, column: SourceColumn) -> Column:
     target = snowpark_type(column.type)
     if column.type in ("text", "variant"):
         return value
-    if column.type in ("date", "timestamp") and column.formats:
-        function = "try_to_date" if column.type == "date" else "try_to_timestamp_ntz"
-        attempts = [F.call_function(function, value, F.lit(pattern)) for pattern in column.formats]
-        return F.coalesce(*attempts) if len(attempts) > 1 else attempts[0]
+    if column.formats:
+        stripped = F.trim(value, F.lit(BLANKS))
+        by_format = cleaning_words.numbered(stripped, column, target) if is_numeric(column.type) else cleaning_words.dated(stripped, column)
+        return by_format.cast(target)
     shape = {"integer": INTEGER, "date": ISO_DATE, "timestamp": ISO_TIMESTAMP}.get(column.type)
     trimmed = F.trim(value, F.lit(BLANKS))
     text = F.replace(trimmed, F.lit("Z"), F.lit("")) if column.type == "timestamp" else trimmed
     cast = text.try_cast(target)
+    if column.type == "timestamp" and column.zone != "UTC":
+        cast = F.iff(F.endswith(trimmed, F.lit("Z")), cast, cleaning_words.to_utc(cast, column.zone))
     return F.iff(trimmed.rlike(F.lit(shape)), cast, F.lit(None).cast(target)) if shape else cast
+
+
+def valued(text: Column, column: SourceColumn) -> Column:
+    """The typed value of a text, NULL where it does not parse or lies outside the column's bounds."""
+    return cleaning_words.bounded(parsed(text, column), column, snowpark_type(column.type))
+
+
+def judged_by(text: Column, column: SourceColumn) -> Column:
+    """The text by which the built-in checks judge a column."""
+    if not column.keeps_unreadable and not any(column.bounds):
+        return text
+    return cleaning_words.text_judged(text, parsed(text, column), valued(text, column), column)
 
 
 def typed(batch: DataFrame, source: Source) -> DataFrame:
@@ -125,8 +128,8 @@ def typed(batch: DataFrame, source: Source) -> DataFrame:
     originals = [F.col(f"{column.name}_received") for column in parsing]
     values = texts.select(
         *carried,
-        *[parsed(F.col(column.name), column).alias(column.name) for column in stored],
-        *[F.col(column.name).alias(f"{column.name}_received") for column in parsing],
+        *[valued(F.col(column.name), column).alias(column.name) for column in stored],
+        *[judged_by(F.col(column.name), column).alias(f"{column.name}_received") for column in parsing],
     )
     if derived:
         computed = [
@@ -199,7 +202,12 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
     A tombstone needs its key and its time and nothing else; a truncation its time; a snapshot must be whole.
     """
     conditions = list(built_in_checks(source))
-    conditions += [(check, sql_column(check.expect), False) for check in source.checks]
+    types = source.types()
+    conditions += [
+        (check, checking.condition(check, types) if check.test else sql_column(check.expect), checking.is_of_file(check))
+        for check in source.checks
+        if check.test != "unique"  # that one looks at what the others found: `checking.with_owners`
+    ]
     alive = ~F.col("is_deleted")
     if source.truncate_when:
         in_time = {f"{name}_is_given" for name in sequence(source)}
@@ -234,6 +242,12 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
         failures("warn").alias("warned_checks"),
         reduce(or_, stopping, F.lit(False)).alias("stops"),
     )
+
+
+def judged(rows: DataFrame, source: Source, silver: Mapping[str, DataFrame]) -> DataFrame:
+    """Typed rows with all checks decided, those too that look at silver: the source's own and the ones it refers to."""
+    found = checked(checking.with_references(rows, source, silver), source)
+    return checking.with_owners(found, silver[source.name], source, staged_columns(source)[:-1])
 
 
 def content(source: Source) -> tuple[str, ...]:

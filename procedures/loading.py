@@ -7,7 +7,7 @@ import names
 import snowflake.snowpark.functions as F
 import watermark
 import writing
-from cleaning import checked, typed, with_outcome
+from cleaning import judged, typed, with_outcome
 from runlog import StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import DataFrame, Row
@@ -37,7 +37,8 @@ def load(run: Run, name: str) -> StepResult:
             opened.keep = False
         else:
             batch = watermark.batch(run.bronze(source), ledger, run.pipeline.name, source, floor)
-            rows = with_outcome(checked(typed(batch, source), source), session.table(source.silver), source)
+            silver = run.silver(source)
+            rows = with_outcome(judged(typed(batch, source), source, silver), silver[source.name], source)
             writing.append(rows, source.stage)
             staged = session.table(source.stage)
             summary = summarise(staged)

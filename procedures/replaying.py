@@ -10,7 +10,8 @@ from typing import Any
 
 import snowflake.snowpark.functions as F
 import writing
-from cleaning import checked, typed, with_outcome
+from checking import without_file_checks
+from cleaning import judged, typed, with_outcome
 from expressions import unknown
 from loading import QUARANTINE, events, summarise
 from quarantine import (
@@ -100,8 +101,10 @@ def asked_for(run: Run, source: Source, which: str | None, status: str = "waitin
 
 
 def outcomes(run: Run, source: Source, waiting: DataFrame) -> DataFrame:
-    """The door of the load: typed, checked, compared with silver."""
-    return with_outcome(checked(typed(as_bronze(waiting, source), source), source), run.session.table(source.silver), source)
+    """The door of the load: typed, checked, compared with silver.  What is asked of whole files was asked when they came."""
+    silver = run.silver(source)
+    rows = judged(typed(as_bronze(waiting, source), source), without_file_checks(source), silver)
+    return with_outcome(rows, silver[source.name], source)
 
 
 def answer(rows: DataFrame, source: Source, check: str | None) -> dict[str, Any]:
