@@ -11,6 +11,7 @@ from spec_columns import constant
 from specs import Check, Source
 
 FILE = ("file_name", "content_key", "loaded_at")
+NEVER = 10**15  # above any row's number
 ARRIVAL = ("loaded_at", "file_name", "row_number", "content_key")
 
 
@@ -23,8 +24,6 @@ def condition(check: Check, types: Mapping[str, str]) -> Column:
     kind = types.get(check.columns[0], "text") if check.columns else "text"
     if check.test == "required":
         return reduce(and_, [column.is_not_null() for column in columns])
-    if check.test == "email":
-        return F.call_function("core.is_email", columns[0])
     if check.test == "not_in_future":
         return columns[0] <= F.col("loaded_at")
     if check.test == "one_of":
@@ -105,10 +104,12 @@ def with_owner(rows: DataFrame, silver: DataFrame, source: Source, check: Check,
     claims = (F.col("failed_checks") == F.lit("")) & ~F.col("is_deleted") & ~F.col("is_repeat")
     if source.truncate_when:
         claims &= ~F.col("is_truncate")
-    marked = rows.with_column("claim_rank", F.iff(claims, F.lit(0), F.lit(1)))
-    first = Window.partition_by(*check.columns).order_by(F.col("claim_rank"), *[F.col(name) for name in ARRIVAL])
+    arrival = Window.partition_by(*check.columns).order_by(*[F.col(name) for name in ARRIVAL])
+    numbered = rows.with_column("arrival_no", F.row_number().over(arrival))
+    marked = numbered.with_column("claim_no", F.iff(claims, F.col("arrival_no"), F.lit(None)))
+    first = Window.partition_by(*check.columns).order_by(F.col("claim_no").asc_nulls_last(), F.col("arrival_no"))
     joined = marked.join(owners, on=same, how="left")
-    in_batch = F.first_value(F.col("claim_rank")).over(first) == F.lit(0)
+    in_batch = F.col("arrival_no") > F.coalesce(F.first_value(F.col("claim_no")).over(first), F.lit(NEVER))
     known = F.col(low[source.key[0]]).is_not_null()
     others_in_batch = [~F.col(name).equal_null(F.first_value(F.col(name)).over(first)) for name in source.key]
     others_in_silver = [(F.col(name) != F.col(low[name])) | (F.col(name) != F.col(high[name])) for name in source.key]

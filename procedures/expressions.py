@@ -35,6 +35,8 @@ JOINING = frozenset("and or not is in between like ilike rlike when then else di
 ENDING = frozenset("null true false end".split())
 BEGINNING = frozenset("null true false case".split())
 
+BINARY = frozenset("|| <> != <= >= - + / % = < > and or".split())
+
 TOKEN = re.compile(
     r"""
     (?P<space>\s+)
@@ -128,6 +130,8 @@ def shape_problems(pieces: Sequence[Token], columns: Collection[str]) -> Iterato
         is_call = piece.kind == "word" and word not in columns and word not in ENDING
         ends = piece.kind in ("text", "number") or word == ")" or (piece.kind == "word" and (word in columns or word in ENDING))
         begins = following.kind in ("text", "number") or after in BEGINNING or after in columns or (after == "(" and not is_call)
+        if word in BINARY and after in BINARY - {"-", "+"} | {")"}:
+            yield f"a value is missing between `{piece.text}` and `{following.text}`"
         if ends and begins:
             yield f"an operator is missing between `{piece.text}` and `{following.text}`"
     last = pieces[-1]

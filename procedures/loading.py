@@ -12,6 +12,7 @@ from runlog import StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import DataFrame, Row
 from specs import Source
+from transforming import transformed
 
 QUARANTINE = "control.quarantine"
 
@@ -38,7 +39,7 @@ def load(run: Run, name: str) -> StepResult:
         else:
             batch = watermark.batch(run.bronze(source), ledger, run.pipeline.name, source, floor)
             silver = run.silver(source)
-            rows = with_outcome(judged(typed(batch, source), source, silver), silver[source.name], source)
+            rows = with_outcome(judged(transformed(typed(batch, source), source), source, silver), silver[source.name], source)
             writing.append(rows, source.stage)
             staged = session.table(source.stage)
             summary = summarise(staged)

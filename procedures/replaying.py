@@ -33,6 +33,7 @@ from runlog import StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import DataFrame, Row
 from specs import Source
+from transforming import transformed
 
 CORRECTION, DECISION = "control.quarantine_correction", "control.quarantine_decision"
 SHOWN = 100  # ids in an answer
@@ -103,7 +104,7 @@ def asked_for(run: Run, source: Source, which: str | None, status: str = "waitin
 def outcomes(run: Run, source: Source, waiting: DataFrame) -> DataFrame:
     """The door of the load: typed, checked, compared with silver.  What is asked of whole files was asked when they came."""
     silver = run.silver(source)
-    rows = judged(typed(as_bronze(waiting, source), source), without_file_checks(source), silver)
+    rows = judged(transformed(typed(as_bronze(waiting, source), source), source), without_file_checks(source), silver)
     return with_outcome(rows, silver[source.name], source)
 
 

@@ -32,6 +32,8 @@ def read_check(name: str, node: Node, types: Mapping[str, str]) -> specs.Check:
         return specs.Check(name, check.read("expect", types), otherwise)
     place = check.entries[test]
     columns, values = READERS[test](place, types)
+    if test == "email":
+        return specs.Check(name, f"is_email({columns[0]})", otherwise)
     return specs.Check(name, "", otherwise, test, columns, values)
 
 

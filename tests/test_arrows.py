@@ -19,7 +19,7 @@ SPECS = {
 }
 PURE = {
     *("cleaning", "cleaning_words", "checking", "history", "history_events", "history_fast", "facts", "measures"),
-    *("taskgraph", "validity", "quarantine", "catalogue", "calendars"),
+    *("taskgraph", "validity", "transform_example", "transforming", "quarantine", "catalogue", "calendars"),
 }
 STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
 INPUT_OUTPUT = {"writing", "watermark", "runlog"}

@@ -38,6 +38,8 @@ IMPORTS = (
     '/procedures/sql_functions.py',
     '/procedures/steps.py',
     '/procedures/taskgraph.py',
+    '/procedures/transform_example.py',
+    '/procedures/transforming.py',
     '/procedures/upkeep.py',
     '/procedures/watermark.py',
     '/procedures/writing.py'
