@@ -10,6 +10,8 @@ EXECUTE IMMEDIATE FROM './sql/replay_quarantine.sql';
 EXECUTE IMMEDIATE FROM './sql/correct_quarantine.sql';
 EXECUTE IMMEDIATE FROM './sql/discard_quarantine.sql';
 EXECUTE IMMEDIATE FROM './sql/restore_quarantine.sql';
+EXECUTE IMMEDIATE FROM './sql/resume.sql';
+EXECUTE IMMEDIATE FROM './sql/explain_row.sql';
 EXECUTE IMMEDIATE FROM './sql/bind_bronze.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_packaged.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_spec.sql';

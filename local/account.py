@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Account:
         self.workers = routines.Workers(self)
         self.views = 0
         self.counted = {"run": 0, "described": 0}  # statements since the start, for those who count round trips
+        self.watch: Callable[[Session, str, Callable[[], dict[str, Any]]], dict[str, Any]] | None = None  # see failpoints
         self.duck.resolve_function = self._function_name  # type: ignore[attr-defined]
         routines.register_functions(self)
 
@@ -70,6 +72,19 @@ class Account:
 
     def execute_batch(self, session: Session, sql: str, rows: list[Any]) -> dict[str, Any]:
         """One INSERT for many rows of parameters (the connector's executemany); other statements row by row."""
+        return self._watched(session, sql, lambda: self._execute_batch(session, sql, rows))
+
+    def execute(self, session: Session, sql: str, params: Any = None, *, describe: bool = False) -> dict[str, Any]:
+        """Carry out one statement. Gives the `data` of the answer on the wire. Raises Snowflake's ProgrammingError."""
+        if describe:
+            return self._execute(session, sql, params, describe=True)
+        return self._watched(session, sql, lambda: self._execute(session, sql, params, describe=False))
+
+    def _watched(self, session: Session, sql: str, carry_out: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        watch = self.watch
+        return watch(session, sql, carry_out) if watch is not None and session.app else carry_out()
+
+    def _execute_batch(self, session: Session, sql: str, rows: list[Any]) -> dict[str, Any]:
         with session.busy:
             grants.check_statement(self, session, sql)
             session.enter_statement()
@@ -77,8 +92,7 @@ class Account:
             cursor.execute_batch(sql, rows)
             return {**cursor.payload(), "rowset": [[str(cursor.rowcount or 0)]]}
 
-    def execute(self, session: Session, sql: str, params: Any = None, *, describe: bool = False) -> dict[str, Any]:
-        """Carry out one statement. Gives the `data` of the answer on the wire. Raises Snowflake's ProgrammingError."""
+    def _execute(self, session: Session, sql: str, params: Any, *, describe: bool) -> dict[str, Any]:
         with session.busy:
             self.counted["described" if describe else "run"] += 1
             reader = Reader(sql)

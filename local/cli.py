@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from local import aws, landing, spec_validate
+from local import aws, landing, setup_sql, spec_validate
 from local.place import PORT, S3_PORT, NotRunning, Place
 
 
@@ -110,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     shell.add_argument("words", nargs=argparse.REMAINDER)
     aws.add(commands)
     landing.add(commands)
+    setup_sql.add(commands)
     spec_validate.add(commands)
     show = command("demo", demo, "the whole of it: set up, install, drop files, watch the graph, read the numbers")
     show.add_argument("--customers", type=int, default=1000)

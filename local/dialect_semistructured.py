@@ -116,7 +116,7 @@ def object_delete(_: str, arguments: list[Expression]) -> Expression:
 
 def object_insert(node: exp.ObjectInsert) -> Expression:
     """docs.snowflake.com/en/sql-reference/functions/object_insert; an empty text stands for SQL NULL, which leaves the pair out."""
-    held, key, value = (cast(sf("variant", node.this), "VARCHAR"), node.args["key"], node.args["value"])
+    held, key, value = cast(node.this, "VARCHAR"), node.args["key"], node.args["value"]  # an object is JSON here as it is
     texts = [exp.Coalesce(this=text, expressions=[string("")]) for text in (key, cast(sf("variant", value), "VARCHAR"))]
     updates = exp.Coalesce(this=node.args.get("update_flag") or exp.false(), expressions=[exp.false()])
     return cast(call("sf_object_insert", held, *texts, updates), "JSON")

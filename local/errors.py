@@ -44,3 +44,8 @@ def refused(message: str) -> ProgrammingError:
 def failed(message: str) -> ProgrammingError:
     """A statement that was understood and could not be carried out."""
     return ProgrammingError(msg=message, errno=100357, sqlstate="P0000")
+
+
+def lock_timeout(message: str) -> ProgrammingError:
+    """Code and state as servers send them for a lock that somebody else has; the words are ours."""
+    return ProgrammingError(msg=message, errno=625, sqlstate="57014")

@@ -209,6 +209,9 @@ def described(account: Account, session: Session, reader: Reader) -> list[tuple[
     return [(name, kind or "text")]
 
 
+DEPTHS = {"(": 1, ")": -1, "{": 1, "}": -1, "[": 1, "]": -1}  # commas inside a list or an object separate no arguments
+
+
 def arguments_of(text: str) -> list[tuple[str | None, str]]:
     """`1, name => 'x'` → [(None, '1'), ('NAME', "'x'")]: texts, to be evaluated as SQL."""
     found: list[tuple[str | None, str]] = []
@@ -220,7 +223,7 @@ def arguments_of(text: str) -> list[tuple[str | None, str]]:
             reader.expect("=>")
         start, depth = reader.position(), 0
         while not reader.done and not (depth == 0 and reader.starts(",")):
-            depth += {"(": 1, ")": -1}.get("" if reader.is_string() else reader.peek(), 0)
+            depth += DEPTHS.get("" if reader.is_string() else reader.peek(), 0)
             reader.token()
         found.append((named, text[start : reader.position()].strip()))
         if not reader.done:

@@ -181,6 +181,8 @@ def run_task(account: Account, task: Thing, run: TaskRun, attempt: int) -> str:
     query_id = past.start(task, run, attempt)
     app = task.database if account.catalog.get("application", task.database) else None
     session = account.session(task.database, task.schema, role=task["owner"], app=app, task=run)
+    if task.get("lock_timeout") is not None:  # a session parameter of CREATE TASK
+        session.lock_timeout = float(task["lock_timeout"])
     try:
         if task["condition"] and not holds(account, session, task["condition"]):
             past.end(query_id, "SKIPPED")

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from local.errors import failed, syntax
+from local.errors import lock_timeout, syntax
 
 if TYPE_CHECKING:
     from local.account import Account
@@ -117,7 +117,7 @@ class Locks:
                 lambda: self._held.get(table) in (None, session), timeout=session.lock_timeout
             )
             if not mine:
-                raise failed(
+                raise lock_timeout(
                     f"Statement was aborted because it waited longer than LOCK_TIMEOUT ({session.lock_timeout:.0f} s) "
                     f"for table {'.'.join(table)}, which another transaction has changed and not yet committed."
                 )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.catalog import Thing
 from local.errors import failed
+from local.session import LOCK_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from local.account import Account
@@ -112,8 +113,10 @@ class Workers:
         return answer["value"]
 
     def enter(self, session: Session, call_id: str) -> None:
-        """The procedure's session takes over the task run of whoever called it."""
-        session.task = self.callers[call_id].task if call_id in self.callers else None
+        """The procedure's session takes over the task run of whoever called it, and how long a lock is waited for."""
+        caller = self.callers.get(call_id)
+        session.task = caller.task if caller else None
+        session.lock_timeout = caller.lock_timeout if caller else LOCK_TIMEOUT_SECONDS
         self.working[call_id] = session
 
     def login(self, app: str | None, database: str, schema: str) -> dict[str, Any]:

@@ -87,6 +87,11 @@ def add_control_rows(session: Session, pipeline: Pipeline, now: datetime) -> Non
             f"(SELECT 1 FROM {watermark.CONTROL} WHERE pipeline = ? AND step = ?)",
             params=[pipeline.name, step, now, pipeline.name, step],
         ).collect()
+    for source in pipeline.sources:
+        session.sql(
+            f"UPDATE {watermark.CONTROL} SET source = ?, overlap_seconds = ? WHERE pipeline = ? AND step = ?",
+            params=[source.name, int(source.overlap.total_seconds()), pipeline.name, source.step],
+        ).collect()
 
 
 def record(session: Session, pipeline: str, version: int, sha256: str, text: str, now: datetime) -> None:

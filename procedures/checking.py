@@ -7,7 +7,7 @@ from operator import and_, or_
 
 import snowflake.snowpark.functions as F
 from snowflake.snowpark import Column, DataFrame, Window
-from spec_columns import constant
+from spec_columns import OF_FILES, OF_SILVER, constant
 from specs import Check, Source
 
 FILE = ("file_name", "content_key", "loaded_at")
@@ -55,12 +55,17 @@ def within(value: Column, ends: list) -> Column:
 
 def is_of_file(check: Check) -> bool:
     """Whether a check judges a file, tombstones and all."""
-    return check.test in ("row_count", "freshness")
+    return check.test in OF_FILES
 
 
 def without_file_checks(source: Source) -> Source:
     """The source as its single rows are judged."""
     return replace(source, checks=tuple(check for check in source.checks if not is_of_file(check)))
+
+
+def of_rows(source: Source) -> Source:
+    """The source with the checks that need nothing but their row."""
+    return replace(source, checks=tuple(check for check in source.checks if check.test not in (*OF_FILES, *OF_SILVER)))
 
 
 def with_references(rows: DataFrame, source: Source, others: Mapping[str, DataFrame]) -> DataFrame:

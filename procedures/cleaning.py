@@ -110,8 +110,8 @@ def typed(batch: DataFrame, source: Source) -> DataFrame:
     """Rows of bronze with their declared columns typed.
 
     Reads:  bronze's columns and `is_repeat`
-    Gives:  the declared columns, is_deleted, effective_at, the marks, the provenance, is_repeat, row_values (the row as
-            received) and `<column>_received`, the cleaned text, for columns that are not text
+    Gives:  the declared columns, is_deleted, effective_at, the marks, the provenance, is_repeat, the row as received
+            (`as_received`) and `<column>_received`, the cleaned text, for columns that are not text
     """
     stored = [column for column in source.columns if not column.expression]
     derived = [column for column in source.columns if column.expression]
@@ -119,12 +119,12 @@ def typed(batch: DataFrame, source: Source) -> DataFrame:
     texts = batch.select(
         *[F.col(f"_{name}").alias(name) for name in names.PROVENANCE],
         F.col("is_repeat"),
-        values_as_received(source).alias("row_values"),
+        *[F.col(name).alias(alias) for name, alias in as_received(source).items()],
         *[cleaned(received(column, source.format), column).alias(column.name) for column in stored],
         *([absent(stored).alias("absent_columns")] if source.remembers_absence else []),
     )
     absence = ("absent_columns",) if source.remembers_absence else ()
-    carried = [F.col(name) for name in (*CARRIED, "row_values", *absence)]
+    carried = [F.col(name) for name in (*CARRIED, *as_received(source).values(), *absence)]
     originals = [F.col(f"{column.name}_received") for column in parsing]
     values = texts.select(
         *carried,
@@ -165,12 +165,22 @@ def absent(columns: Sequence[SourceColumn]) -> Column:
     return F.concat(F.lit(""), *words)
 
 
-def values_as_received(source: Source) -> Column:
+def as_received(source: Source) -> dict[str, str]:
+    """Bronze's columns that a source reads, and the names under which a row keeps them until it is decided upon.
+
+    Only a row that fails is kept as it was received, and most rows do not.
+    """
+    if source.format == "json":
+        return {"record": "record_raw"}
+    stored = [column.received_as or column.name for column in source.columns if not column.expression]
+    return {name: f"{name}_raw" for name in stored}
+
+
+def row_values(source: Source) -> Column:
     """One object with the row's values as they stand in bronze."""
     if source.format == "json":
-        return F.col("record")
-    stored = [column.received_as or column.name for column in source.columns if not column.expression]
-    return F.object_construct_keep_null(*[part for name in stored for part in (F.lit(name), F.col(name))])
+        return F.col("record_raw")
+    return F.object_construct_keep_null(*[part for name, raw in as_received(source).items() for part in (F.lit(name), F.col(raw))])
 
 
 def built_in_checks(source: Source) -> Iterator[tuple[Check, Column, bool]]:
@@ -236,7 +246,7 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
 
     stopping = [failed(always, condition) for check, condition, always in conditions if check.otherwise == "stop"]
     return rows.select(
-        *[F.col(name) for name in (*CARRIED, "row_values", "is_deleted", "effective_at", *source.marks)],
+        *[F.col(name) for name in (*CARRIED, *as_received(source).values(), "is_deleted", "effective_at", *source.marks)],
         *[F.col(column.name) for column in source.columns],
         failures("quarantine", "stop").alias("failed_checks"),
         failures("warn").alias("warned_checks"),
@@ -247,7 +257,13 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
 def judged(rows: DataFrame, source: Source, silver: Mapping[str, DataFrame]) -> DataFrame:
     """Typed rows with all checks decided, those too that look at silver: the source's own and the ones it refers to."""
     found = checked(checking.with_references(rows, source, silver), source)
-    return checking.with_owners(found, silver[source.name], source, staged_columns(source)[:-1])
+    return checking.with_owners(found, silver[source.name], source, checked_columns(source))
+
+
+def checked_columns(source: Source) -> tuple[str, ...]:
+    """The columns of checked rows."""
+    own = (*CARRIED, *as_received(source).values(), "is_deleted", "effective_at", *source.marks)
+    return (*own, *(column.name for column in source.columns), "failed_checks", "warned_checks", "stops")
 
 
 def content(source: Source) -> tuple[str, ...]:
@@ -256,35 +272,37 @@ def content(source: Source) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*own, *(column.name for column in source.columns)]))
 
 
+def screened(rows: DataFrame, source: Source) -> DataFrame:
+    """Checked rows with what becomes of each by itself, and the values as received of those that failed.
+
+    Gives: the columns of a batch in hand; outcome is `duplicate` when the row's place in its file was taken before
+           (is_repeat), `quarantined` when it failed a check, else `event`, until an equal row is found
+    """
+    failed = F.col("failed_checks") != F.lit("")
+    outcome = F.when(F.col("is_repeat"), F.lit("duplicate")).when(failed, F.lit("quarantined")).otherwise(F.lit("event"))
+    kept = F.iff(failed & ~F.col("is_repeat"), row_values(source), F.lit(None))
+    own = {"row_values": kept.alias("row_values"), "outcome": outcome.alias("outcome")}
+    return rows.select(*[own.get(name, F.col(name)) for name in staged_columns(source)])
+
+
 def with_outcome(rows: DataFrame, silver: DataFrame, source: Source) -> DataFrame:
     """Checked rows with what becomes of each: `event`, `duplicate` or `quarantined`.
 
     A row is a duplicate when its place in its file was taken before (is_repeat), or when an equal row, NULLs being
-    equal, is an event already in silver or stands before it in the batch.
+    equal, is an event already in silver or stands before it in the batch.  (A load, which has many rows, says the same
+    with `duplicates.mark`.)
     """
-    columns = content(source)
-    identity = (*source.key, "effective_at")
-    known = silver.select(*[F.col(column).alias(f"known_{column}") for column in columns])
-    matches = [
-        F.col(column) == F.col(f"known_{column}")
-        if column in identity
-        else F.col(column).equal_null(F.col(f"known_{column}"))
-        for column in columns
-    ]
-    passes = F.col("failed_checks") == F.lit("")
-    ranked = rows.with_column("passes", passes)
-    equal_rows = Window.partition_by("is_repeat", "passes", *columns).order_by(
-        "loaded_at", "file_name", "row_number", "content_key"
-    )
-    ranked = ranked.with_column("copy_no", F.row_number().over(equal_rows))
+    columns, own = content(source), screened(rows, source)
+    batch_keys = own.select(*[F.col(column).alias(f"batch_{column}") for column in (*source.key, "effective_at")]).distinct()
+    of_batch = [F.col(column) == F.col(f"batch_{column}") for column in (*source.key, "effective_at")]
+    near = silver.join(batch_keys, on=reduce(and_, of_batch), how="leftsemi")
+    known = near.select(*[F.col(column).alias(f"known_{column}") for column in columns]).distinct()
+    equal_rows = Window.partition_by("outcome", *columns).order_by("loaded_at", "file_name", "row_number", "content_key")
+    ranked = own.with_column("copy_no", F.row_number().over(equal_rows))
+    matches = [F.col(column).equal_null(F.col(f"known_{column}")) for column in columns]
     compared = ranked.join(known, on=reduce(and_, matches), how="left")
-    is_known = F.col(f"known_{source.key[0]}").is_not_null() | (F.col("copy_no") > F.lit(1))
-    outcome = (
-        F.when(F.col("is_repeat"), F.lit("duplicate"))
-        .when(~F.col("passes"), F.lit("quarantined"))
-        .when(is_known, F.lit("duplicate"))
-        .otherwise(F.lit("event"))
-    )
+    is_copy = F.col("known_is_deleted").is_not_null() | (F.col("copy_no") > F.lit(1))
+    outcome = F.iff((F.col("outcome") == F.lit("event")) & is_copy, F.lit("duplicate"), F.col("outcome"))
     return compared.select(*[F.col(name) for name in staged_columns(source)[:-1]], outcome.alias("outcome"))
 
 

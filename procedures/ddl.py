@@ -15,6 +15,8 @@ PROVENANCE = {
     "content_key": "VARCHAR",
     "loaded_at": "TIMESTAMP_NTZ NOT NULL",
 }
+# Steps of one graph wait for each other's turn.  Snowflake's own limit is 12 hours, which is silence, not waiting.
+LOCK_SECONDS = 3600
 READER, ADMIN = "app_reader", "app_admin"
 
 
@@ -268,19 +270,26 @@ def create_task(task: Task, pipeline: str, root: str) -> str:
 
     >>> print(create_task(Task("shop_load_orders", "load", "orders", ("shop_begin",)), "shop", "shop_begin"))
     CREATE OR REPLACE TASK tasks.shop_load_orders
+        LOCK_TIMEOUT = 3600
         AFTER tasks.shop_begin
     AS
         CALL core.run_step('shop', 'load', 'orders')
     """
     if task.schedule:
-        # A failing step is in the log and its alert; a graph that suspends itself would only add silence.
-        when = f"SCHEDULE = {names.text(task.schedule.upper())}\n    SUSPEND_TASK_AFTER_NUM_FAILURES = 0"
+        # A failing step is in the log and its alert; a graph that suspends itself would only add silence.  The one retry
+        # is for what passes by itself: it starts at the tasks that failed, and steps do nothing twice.
+        when = (
+            f"SCHEDULE = {names.text(task.schedule.upper())}\n    SUSPEND_TASK_AFTER_NUM_FAILURES = 0\n    TASK_AUTO_RETRY_ATTEMPTS = 1"
+        )
     elif task.is_finalizer:
         when = f"FINALIZE = {names.qualified('tasks', root)}"
     else:
         when = "AFTER " + ", ".join(names.qualified("tasks", name) for name in task.after)
     call = ", ".join(names.text(value) for value in (pipeline, task.step, task.target))
-    return f"CREATE OR REPLACE TASK {names.qualified('tasks', task.name)}\n    {when}\nAS\n    CALL core.run_step({call})"
+    return (
+        f"CREATE OR REPLACE TASK {names.qualified('tasks', task.name)}\n    LOCK_TIMEOUT = {LOCK_SECONDS}\n    {when}\n"
+        f"AS\n    CALL core.run_step({call})"
+    )
 
 
 def task_statements(pipeline: Pipeline, before: Pipeline | None = None) -> Iterator[str]:

@@ -23,6 +23,8 @@ EXAMPLES = 10
 class HistoryBroken(RuntimeError):
     """The versions of some keys contradict each other; nothing was written.  `faults` are (key, what is wrong)."""
 
+    error_class = "guard"
+
     def __init__(self, dimension: str, faults: list[tuple[tuple[Any, ...], str]]) -> None:
         self.dimension, self.faults = dimension, faults
         shown = "; ".join(f"{', '.join(map(str, key))}: {fault}" for key, fault in faults[:EXAMPLES])

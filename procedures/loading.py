@@ -3,22 +3,31 @@
 from collections import Counter
 from datetime import datetime
 
+import duplicates
 import names
 import snowflake.snowpark.functions as F
 import watermark
 import writing
-from cleaning import judged, typed, with_outcome
-from runlog import StepResult
+from cleaning import judged, screened, staged_columns, typed
+from runlog import AccountsUnbalanced, StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import DataFrame, Row
 from specs import Source
 from transforming import transformed
 
 QUARANTINE = "control.quarantine"
+QUARANTINED = (
+    *("quarantine_id", "pipeline", "source", "run_id", "batch_no", "spec_version"),
+    *names.PROVENANCE,
+    *("row_values", "failed_checks", "quarantined_at", "status"),
+)
+ATTEMPTS = 3  # at reading loads that grow meanwhile
 
 
 class SourceStopped(RuntimeError):
     """A source failed more checks than its spec allows; nothing of the batch was written."""
+
+    error_class = "data"
 
     def __init__(self, source: str, reason: str) -> None:
         self.source, self.reason = source, reason
@@ -26,34 +35,65 @@ class SourceStopped(RuntimeError):
 
 
 def load(run: Run, name: str) -> StepResult:
-    """Moves one batch from bronze to silver; rows that fail a check go to quarantine."""
+    """Moves one batch from bronze to silver; rows that fail a check go to quarantine.
+
+    Every count is taken where it happens: what is read in bronze, before a row is touched; what is written,
+    quarantined or found to be there already, by the server when it does it.  They must add up.
+    """
     source, session = run.pipeline.source(name), run.session
     result = StepResult(source.step, utc_now())
     with writing.transaction(session) as opened:
-        batch_no = run.take_turn(result)
-        mark = run.mark(source.step)
-        floor = watermark.floor_of(mark, source)
-        ledger = session.table(watermark.LEDGER)
-        if watermark.waiting(run.bronze(source), ledger, run.pipeline.name, source, floor).count() == 0:
+        turn = run.turn(result)
+        mark = turn.mark(source.step)
+        hand = fetch(run, source, mark, result)
+        if hand is None:
             opened.keep = False
         else:
-            batch = watermark.batch(run.bronze(source), ledger, run.pipeline.name, source, floor)
-            silver = run.silver(source)
-            rows = with_outcome(judged(transformed(typed(batch, source), source), source, silver), silver[source.name], source)
-            writing.append(rows, source.stage)
             staged = session.table(source.stage)
             summary = summarise(staged)
             stop_where_asked(source, summary)
-            writing.append(events(staged, source, batch_no), source.silver)
+            count_load(result, hand, summary, mark)
+            result.duplicate += duplicates.mark(session, source)
+            result.written = result.inserted = writing.insert(session, events(staged, source, turn.batch_no), source.silver, kept(source))
             if any(row["OUTCOME"] == "quarantined" for row in summary):
-                writing.append(failing(staged, source, run, batch_no, result.started_at), QUARANTINE)
-            watermark.enter(staged, run.pipeline.name, source, batch_no, result.started_at)
-            writing.clear(session, source.stage)
-            count_load(result, summary, mark)
-            result.written = writing.count_of_batch(session, source.silver, batch_no)
-            result.inserted = result.written
+                rows = failing(staged, source, run, turn.batch_no, result.started_at)
+                result.quarantined = writing.insert(session, rows, QUARANTINE, QUARANTINED)
+            settle(run, source, staged, hand, turn.batch_no, result)
             return run.commit_with(result)
     return run.log(result.nothing_new())
+
+
+def fetch(run: Run, source: Source, mark: watermark.Mark, result: StepResult) -> watermark.Hand | None:
+    """Fills the stage with the rows of the waiting loads, decided upon; None when nothing waits.
+
+    A file may commit in parts: when a load has grown between being counted and being read, both are done again.
+    """
+    session, own = run.session, (run.pipeline.name, source)
+    bronze, ledger = run.bronze(source), session.table(watermark.LEDGER)
+    staged_count = 0
+    for _ in range(ATTEMPTS):
+        if watermark.take_loads(session, run.bronze_name(source), *own, watermark.floor_of(mark, source)) == 0:
+            return None
+        hand, loads = watermark.counted(session, *own, mark.lets), watermark.in_hand(session, *own)
+        plain = hand.plain
+        rows = watermark.plain_batch(bronze, loads, source) if plain else watermark.batch(bronze, loads, ledger, *own)
+        decided = screened(judged(transformed(typed(rows, source), source), source, run.silver(source)), source)
+        staged_count = writing.insert(session, decided, source.stage, staged_columns(source))
+        if staged_count == hand.rows:
+            return hand
+        writing.clear(session, source.stage)
+        watermark.drop_hand(session, *own)
+    raise AccountsUnbalanced(result.step, {"in bronze": hand.rows, "read": staged_count})
+
+
+def settle(run: Run, source: Source, staged: DataFrame, hand: watermark.Hand, batch_no: int, result: StepResult) -> None:
+    """Enters the batch in the ledger and empties the hands; raises AccountsUnbalanced when a load is not entered whole."""
+    own = (run.pipeline.name, source)
+    writing.insert(run.session, watermark.ranges(staged, *own, batch_no, result.started_at), watermark.LEDGER, watermark.ENTRY)
+    writing.clear(run.session, source.stage)
+    entered = watermark.let_go(run.session, *own, batch_no)
+    if entered != hand.loads:
+        raise AccountsUnbalanced(result.step, {"loads taken": hand.loads, "loads entered whole": entered})
 
 
 def summarise(staged: DataFrame) -> list[Row]:
@@ -77,29 +117,32 @@ def stop_where_asked(source: Source, summary: list[Row]) -> None:
         raise SourceStopped(source.name, f"{bad} of {total} rows failed a check, more than {source.stop_if:.0%}")
 
 
-def count_load(result: StepResult, summary: list[Row], mark: watermark.Mark) -> None:
-    """Fills in what a load read and what became of it, check by check."""
+def count_load(result: StepResult, hand: watermark.Hand, summary: list[Row], mark: watermark.Mark) -> None:
+    """Fills in what a load read, and what its checks said."""
     failed: Counter[str] = Counter()
     warned: Counter[str] = Counter()
     for row in summary:
-        result.read += row["ROW_COUNT"]
         if row["OUTCOME"] == "duplicate":
             result.duplicate += row["ROW_COUNT"]
         elif row["OUTCOME"] == "quarantined":
-            result.quarantined += row["ROW_COUNT"]
             failed.update({check: row["ROW_COUNT"] for check in row["FAILED_CHECKS"].split(",")})
-        if row["OUTCOME"] == "event" and row["WARNED_CHECKS"]:
+        elif row["WARNED_CHECKS"]:
             warned.update({check: row["ROW_COUNT"] for check in row["WARNED_CHECKS"].split(",")})
+    result.read = hand.rows
     result.lets_from = mark.lets
     result.lets_to = max([row["NEWEST"] for row in summary] + ([mark.lets] if mark.lets else []), default=mark.lets)
-    result.detail = {"failed_checks": dict(failed), "warned_checks": dict(warned)}
+    result.detail = {"failed_checks": dict(failed), "warned_checks": dict(warned), "loads": hand.loads, "late": hand.late}
+
+
+def kept(source: Source) -> tuple[str, ...]:
+    """The columns of silver, in its order."""
+    return (*(c.name for c in source.columns), "is_deleted", "effective_at", *source.marks, *names.PROVENANCE, "batch_no")
 
 
 def events(staged: DataFrame, source: Source, batch_no: int) -> DataFrame:
     """The batch's new events as silver holds them."""
-    columns = [*(c.name for c in source.columns), "is_deleted", "effective_at", *source.marks, *names.PROVENANCE]
     passing = staged.filter(F.col("outcome") == F.lit("event"))
-    return passing.select(*[F.col(column) for column in columns], F.lit(batch_no).alias("batch_no"))
+    return passing.select(*[F.col(column) for column in kept(source)[:-1]], F.lit(batch_no).alias("batch_no"))
 
 
 def failing(staged: DataFrame, source: Source, run: Run, batch_no: int, now: datetime) -> DataFrame:

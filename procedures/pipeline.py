@@ -1,17 +1,24 @@
 """The handlers that SQL calls: arguments become objects, one step runs, its log is written, counts go back."""
 
+import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import applying
 import dimension_step
+import explaining
+import faults
 import names
 import replaying
+import runlog
 import spec_file
 import taskgraph
+import turns
 import upkeep
+import watermark
 from expressions import unknown
 from runlog import StepResult
 from runs import Run, utc_now
@@ -22,6 +29,8 @@ from steps import STEPS
 
 class StepUnknown(LookupError):
     """A step that does not exist was called."""
+
+    error_class = "contract"
 
     def __init__(self, step: str) -> None:
         self.step = step
@@ -34,7 +43,9 @@ class RunFailed(RuntimeError):
     def __init__(self, run_id: str, failures: dict[str, str]) -> None:
         self.run_id, self.failures = run_id, failures
         lines = "\n".join(f"  {step}: {error}" for step, error in failures.items())
-        super().__init__(f"Run {run_id}: {len(failures)} step(s) failed; the next run takes up what they left.\n{lines}")
+        super().__init__(
+            f"Run {run_id}: {len(failures)} step(s) failed; the next run takes up what they left, or now: CALL core.resume('{run_id}')\n{lines}"
+        )
 
 
 def run_pipeline(session: Session, pipeline: str | None = None) -> dict[str, Any]:
@@ -46,14 +57,42 @@ def run_pipeline(session: Session, pipeline: str | None = None) -> dict[str, Any
 
 def run_step(session: Session, pipeline: str, step: str, target: str) -> dict[str, Any]:
     """Runs one step: what a task of the graph calls."""
-    return run_one(open_run(session, pipeline, graph_run_id(session)), step, target)
+    run_id, by = graph_run_id(session)
+    run = open_run(session, pipeline, run_id, by)
+    if by == "task":
+        return run_one(run, step, target)
+    with announced(run, title_of(step, target)):
+        return run_one(run, step, target)
+
+
+def resume(session: Session, run_id: str) -> dict[str, Any]:
+    """Takes up a failed run: the steps that failed, were skipped or never came to an end, in the order of the plan."""
+    pipeline, newest = runlog.latest(quick(session), run_id)
+    run = open_run(session, pipeline, run_id)
+    what = json.loads(newest["begin"]["DETAIL"])["what"] if "begin" in newest else "run"
+    left = [task for task in taskgraph.plan(run.pipeline) if is_left(task, newest, what)]
+    steps: list[dict[str, Any]] = []
+    if left:
+        with announced(run, what):
+            steps = run_tasks(run, left)
+    return {"run_id": run_id, "pipeline": pipeline, "status": "succeeded" if left else "nothing to resume", "steps": steps}
+
+
+def is_left(task: taskgraph.Task, newest: dict[str, Any], what: str) -> bool:
+    """Whether a run has not brought a step to an end; a run of one step has only that one to bring there."""
+    title = title_of(task.step, task.target)
+    if task.step in ("begin", "finish") or (what != "run" and title not in newest):
+        return False
+    return title not in newest or newest[title]["STATUS"] not in ("succeeded", "nothing new")
 
 
 def rebuild(session: Session, dimension: str, from_at: datetime | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Recomputes a dimension from silver and says what it changes; with `dry_run`, what it would change."""
     for name, (_, _, spec) in applying.current(quick(session)).items():
         if dimension in {known.name for known in spec.dimensions}:
-            return dimension_step.rebuild(open_run(session, name, str(uuid.uuid4())), dimension, from_at, dry_run)
+            run = open_run(session, name, str(uuid.uuid4()))
+            with announced(run, f"rebuild {dimension}"):
+                return dimension_step.rebuild(run, dimension, from_at, dry_run)
     known = sorted(known.name for _, _, spec in applying.current(session).values() for known in spec.dimensions)
     raise LookupError(f"No dimension `{dimension}`. Dimensions are: {', '.join(known) or 'none'}")
 
@@ -61,7 +100,8 @@ def rebuild(session: Session, dimension: str, from_at: datetime | None = None, d
 def replay_quarantine(session: Session, source: str, check_name: str | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Waiting rows of a source through the load's door again; with `dry_run`, which would pass."""
     run = run_of_source(session, source)
-    return logged(run, f"replay {source}", lambda: replaying.replay(run, source, check_name, dry_run))
+    with announced(run, f"replay {source}"):
+        return logged(run, f"replay {source}", lambda: replaying.replay(run, source, check_name, dry_run))
 
 
 def correct_quarantine(session: Session, quarantine_id: str, corrected: Any) -> dict[str, Any]:
@@ -78,6 +118,15 @@ def discard_quarantine(session: Session, source: str, selected: str, reason: str
 def restore_quarantine(session: Session, source: str, selected: str, reason: str) -> dict[str, Any]:
     """Takes discarded rows back."""
     return replaying.restore(run_of_source(session, source), source, selected, reason)
+
+
+def explain_row(session: Session, table: str, key: dict[str, Any]) -> dict[str, Any]:
+    """Where a row of gold comes from, down to the line of the file; `key` names its grain, natural key or group."""
+    name = table.lower().removeprefix("gold.")
+    known = {made: pipeline for pipeline, (_, _, spec) in applying.current(quick(session)).items() for made in explaining.tables(spec)}
+    if name not in known:
+        raise LookupError(f"No rows of `{table}` come from files. Tables that do: {', '.join(sorted(known)) or 'none'}")
+    return explaining.explain(open_run(session, known[name], str(uuid.uuid4())), name, key)
 
 
 def apply_packaged(session: Session, pipeline: str) -> dict[str, Any]:
@@ -101,53 +150,100 @@ def bind_bronze(session: Session, database_name: str, schema_name: str) -> str:
 
 
 def run_all(run: Run) -> dict[str, Any]:
-    """The steps in the order of the plan; a step whose predecessor failed is skipped, the others go on."""
+    """Every step of the plan, and the run in a word."""
+    done = run_tasks(run, taskgraph.plan(run.pipeline))
+    return {**done[-1], "steps": [item for item in done if "step" in item]}
+
+
+def run_tasks(run: Run, tasks: Sequence[taskgraph.Task]) -> list[dict[str, Any]]:
+    """Steps in the order of the plan; a step whose predecessor failed is skipped, the others go on."""
     done: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
     blocked: set[str] = set()
-    for task in taskgraph.plan(run.pipeline):
+    for task in tasks:
+        title = title_of(task.step, task.target)
         if blocked & set(task.after) and not task.is_finalizer:
             blocked.add(task.name)
-            title = f"{task.step} {task.target}".strip()
             done.append(run.log(StepResult(title, utc_now(), status="skipped")).counts())
             continue
         try:
             done.append(run_one(run, task.step, task.target))
         except Exception as error:  # logged by run_one; the other branches of the graph still run
             blocked.add(task.name)
-            failures[f"{task.step} {task.target}".strip()] = str(error)
+            failures[title] = str(error)
     if failures:
         raise RunFailed(run.run_id, failures)
-    return {**done[-1], "steps": [item for item in done if "step" in item]}
+    return done
 
 
 def run_one(run: Run, step: str, target: str) -> dict[str, Any]:
-    """One step; when it fails, its row in the log is written after the rollback, on its own."""
-    started_at = utc_now()
-    try:
-        if step == "begin":
-            return upkeep.begin(run)
-        if step == "finish":
-            return upkeep.finish(run)
-        if step == "sweep":
-            return upkeep.sweep(run).counts()
-        if step not in STEPS:
-            raise StepUnknown(step)
-        return STEPS[step](run, target).counts()
-    except Exception as error:
-        title = f"{step} {target}".strip()
-        run.log(StepResult(title, started_at, status="failed", error=f"{type(error).__name__}: {error}"))
-        raise
+    """One step; when it fails for a passing reason it is tried again."""
+    return logged(run, title_of(step, target), lambda: moved(run, step, target))
 
 
-def logged(run: Run, step: str, movement: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a movement gives; when it fails, its row in the log is written after the rollback, on its own."""
+def logged(run: Run, title: str, movement: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a movement gives; when it fails for good, its row in the log is written after the rollback, on its own."""
     started_at = utc_now()
     try:
-        return movement()
+        return faults.retried(movement)
     except Exception as error:
-        run.log(StepResult(step, started_at, status="failed", error=f"{type(error).__name__}: {error}"))
-        raise
+        told, fault = explained(run, title, error, (utc_now() - started_at).total_seconds())
+        said = f"{type(told).__name__}: {told}"
+        run.log(StepResult(title, started_at, status="failed", error=said, error_class=fault.error_class))
+        if told is error:
+            raise
+        raise told from error
+
+
+def explained(run: Run, title: str, error: Exception, seconds: float) -> tuple[Exception, faults.Fault]:
+    """The error in words that say what to do, where the server's own do not."""
+    fault = faults.classify(error)
+    if fault.is_lock:
+        others = turns.holders(run.session, run.pipeline.name, run.run_id)
+        return turns.TurnTaken(run.pipeline.name, title, seconds, others), fault
+    if not fault.advice:
+        return error, fault
+    return faults.ContractBroken(title, missing_columns(run, title) or str(error), fault.advice), fault
+
+
+def missing_columns(run: Run, title: str) -> str:
+    """The columns a load needs and bronze does not have, which neither the server nor the client names."""
+    for source in run.pipeline.sources:
+        if source.step == title:
+            try:
+                asked = run.session.sql(f"SELECT * FROM {run.bronze_name(source)} LIMIT 0")  # not the frame's own: it may be remembered
+                there = {column.strip('"').lower() for column in asked.columns}
+            except SnowparkSQLException:  # the table itself is not there; the error says so
+                return ""
+            missing = sorted(watermark.needed(source) - there)
+            return f"{run.bronze_name(source)} has no column {', '.join(missing)}." if missing else ""
+    return ""
+
+
+def moved(run: Run, step: str, target: str) -> dict[str, Any]:
+    if step == "begin":
+        return upkeep.begin(run)
+    if step == "finish":
+        return upkeep.finish(run)
+    if step == "sweep":
+        return upkeep.sweep(run).counts()
+    if step not in STEPS:
+        raise StepUnknown(step)
+    return STEPS[step](run, target).counts()
+
+
+@contextmanager
+def announced(run: Run, what: str) -> Iterator[None]:
+    """Says in the log what is called by hand, so that whoever waits for its turn is told; and when it is over."""
+    upkeep.begin(run, what)
+    try:
+        yield
+    finally:
+        upkeep.finish(run, what)
+
+
+def title_of(step: str, target: str) -> str:
+    return f"{step} {target}".strip()
 
 
 def run_of_source(session: Session, source: str) -> Run:
@@ -170,7 +266,7 @@ def applied_names(session: Session) -> list[str]:
     return [row["PIPELINE"] for row in found]
 
 
-def open_run(session: Session, pipeline: str, run_id: str) -> Run:
+def open_run(session: Session, pipeline: str, run_id: str, by: str = "call") -> Run:
     """A run of the pipeline as it is applied now."""
     found = quick(session).sql(
         "SELECT spec.version, spec.spec, binding.database_name, binding.schema_name "
@@ -183,13 +279,14 @@ def open_run(session: Session, pipeline: str, run_id: str) -> Run:
                           f"CALL config.apply_packaged('{pipeline}')")
     row = found[0]
     spec = spec_file.parse(row["SPEC"], f"{pipeline}.yml")
-    return Run(session, spec, run_id, int(row["VERSION"]), (row["DATABASE_NAME"], row["SCHEMA_NAME"]))
+    return Run(session, spec, run_id, int(row["VERSION"]), (row["DATABASE_NAME"], row["SCHEMA_NAME"]), by)
 
 
-def graph_run_id(session: Session) -> str:
-    """The id that all tasks of one run of the graph share; outside a task, a new one."""
+def graph_run_id(session: Session) -> tuple[str, str]:
+    """The id that all tasks of one run of the graph share, `task`; outside a task, a new one, `call`."""
     try:
         found = session.sql("SELECT SYSTEM$TASK_RUNTIME_INFO('CURRENT_TASK_GRAPH_RUN_GROUP_ID') AS run_id").collect()
     except SnowparkSQLException:  # https://docs.snowflake.com/en/sql-reference/functions/system_task_runtime_info
-        return str(uuid.uuid4())
-    return str(found[0]["RUN_ID"] or uuid.uuid4())
+        return str(uuid.uuid4()), "call"
+    run_id = found[0]["RUN_ID"]
+    return (str(run_id), "task") if run_id else (str(uuid.uuid4()), "call")

@@ -11,7 +11,7 @@ from typing import Any
 import snowflake.snowpark.functions as F
 import writing
 from checking import without_file_checks
-from cleaning import judged, typed, with_outcome
+from cleaning import built_in_checks, judged, typed, with_outcome
 from expressions import unknown
 from loading import QUARANTINE, events, summarise
 from quarantine import (
@@ -45,7 +45,7 @@ class NothingWaits(LookupError):
     def __init__(self, source: str, which: str | None, status: str, waiting: dict[str, int]) -> None:
         self.source, self.which, self.waiting = source, which, waiting
         held = ", ".join(f"{check} {count}" for check, count in waiting.items()) or "none"
-        near = f" {unknown('check', which, waiting)}" if which and waiting else ""
+        near = f" {unknown('check', which, waiting)}." if which and waiting else ""
         super().__init__(f"{source}: no {status} row is meant by `{which}`.{near} {status.capitalize()} rows by check: {held}")
 
 
@@ -69,6 +69,7 @@ def replay(run: Run, name: str, check: str | None = None, dry_run: bool = False)
     """
     source, session = run.pipeline.source(name), run.session
     result = StepResult(f"replay {name}", utc_now())
+    refuse_unknown(run, source, check)
     if dry_run:
         waiting = asked_for(run, source, check)
         return {**answer(decided(outcomes(run, source, waiting), waiting), source, check), "dry_run": True}
@@ -94,6 +95,17 @@ def replay(run: Run, name: str, check: str | None = None, dry_run: bool = False)
         run.log(result.nothing_new())
         found = answer_of([], source, check)
     return {**found, "dry_run": False, "run_id": run.run_id}
+
+
+def refuse_unknown(run: Run, source: Source, check: str | None) -> None:
+    """Raises NothingWaits for a word that is no check of the spec and that no row ever waited for."""
+    declared = {known.name for known, _, _ in built_in_checks(source)} | {known.name for known in source.checks}
+    if check is None or check in declared:
+        return
+    own = (F.col("pipeline") == F.lit(run.pipeline.name)) & (F.col("source") == F.lit(source.name))
+    once = F.array_contains(F.to_variant(F.lit(check)), F.col("failed_checks"))
+    if not run.session.table(QUARANTINE).filter(own & (meant(check) | once)).count():
+        raise NothingWaits(source.name, check, "waiting", by_check(asked_for(run, source, None)))
 
 
 def asked_for(run: Run, source: Source, which: str | None, status: str = "waiting") -> DataFrame:

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from snowflake.snowpark import Session
+from snowflake.snowpark import Row, Session
 
 LOG = "control.pipeline_log"
 
 
 class AccountsUnbalanced(RuntimeError):
     """read = written + duplicate + superseded + quarantined + held did not hold; nothing was written."""
+
+    error_class = "guard"
 
     def __init__(self, step: str, counts: dict[str, int]) -> None:
         self.step, self.counts = step, counts
@@ -39,6 +41,7 @@ class StepResult:
     deleted: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    error_class: str | None = None  # see faults
 
     def nothing_new(self) -> "StepResult":
         self.status, self.batch_no = "nothing new", None
@@ -62,8 +65,8 @@ def record(session: Session, result: StepResult, *, pipeline: str, run_id: str, 
     session.sql(
         f"INSERT INTO {LOG} (run_id, pipeline, step, status, started_at, ended_at, batch_no, lets_from, lets_to, "
         "rows_read, rows_written, rows_duplicate, rows_superseded, rows_quarantined, rows_held, rows_inserted, "
-        "rows_updated, rows_deleted, detail, error, spec_version) "
-        "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, PARSE_JSON(?), ?, ?",
+        "rows_updated, rows_deleted, detail, error, error_class, spec_version) "
+        "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, PARSE_JSON(?), ?, ?, ?",
         params=[
             run_id,
             pipeline,
@@ -85,6 +88,31 @@ def record(session: Session, result: StepResult, *, pipeline: str, run_id: str, 
             result.deleted,
             json.dumps(result.detail),
             result.error,
+            result.error_class,
             spec_version,
         ],
     ).collect()
+
+
+def latest(session: Session, run_id: str) -> tuple[str, dict[str, Row]]:
+    """The pipeline of a run, and for each step its newest row: step, status, error, error_class, detail."""
+    found = session.sql(
+        f"SELECT pipeline, step, status, error, error_class, detail FROM {LOG} WHERE run_id = ? ORDER BY started_at, ended_at",
+        params=[run_id],
+    ).collect()
+    if not found:
+        raise RunUnknown(run_id)
+    return found[0]["PIPELINE"], {row["STEP"]: row for row in found}
+
+
+class RunUnknown(LookupError):
+    """The log has no row of this run."""
+
+    error_class = "contract"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"No run `{run_id}` in the log. Runs that failed: SELECT run_id, step, error FROM control.pipeline_log "
+            "WHERE status = 'failed' ORDER BY started_at DESC"
+        )

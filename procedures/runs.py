@@ -25,6 +25,7 @@ class Run:
     run_id: str
     spec_version: int
     bronze_schema: tuple[str, str]
+    by: str = "call"  # or `task`
 
     def bronze(self, source: Source) -> DataFrame:
         return self.session.table(self.bronze_name(source))
@@ -37,9 +38,13 @@ class Run:
         return names.qualified(*self.bronze_schema, source.name)
 
     def take_turn(self, result: StepResult) -> int:
+        return self.turn(result).batch_no
+
+    def turn(self, result: StepResult) -> watermark.Lock:
+        """The turn with its batch number and, read in the same statement, where every step stands."""
         lock = watermark.take_turn(self.session, self.pipeline.name, self.run_id, result.started_at)
         result.batch_no = lock.batch_no
-        return lock.batch_no
+        return lock
 
     def mark(self, step: str) -> watermark.Mark:
         return watermark.mark(self.session, self.pipeline.name, step)
@@ -54,6 +59,7 @@ class Run:
             run_id=self.run_id,
             now=utc_now(),
             lets=result.lets_to,
+            counts=(result.read, result.written, result.duplicate, result.superseded, result.quarantined, result.held),
         )
         self.log(result.balanced())
         return result

@@ -107,6 +107,7 @@ def check_derived(node: Node, columns: tuple[specs.Column, ...]) -> None:
     """Derived columns look at the others; a text of their own would be lost."""
     plain = [*(column.name for column in columns if not column.expression), *names.PROVENANCE]
     parsing = {column.name for column in columns if column.type not in ("text", "variant") and not column.expression}
+    raw = {(column.received_as or column.name).lower() for column in columns if not column.expression} | {"record"}
     if not isinstance(node.value, dict):
         return
     for word, entry in node.value.items():
@@ -115,6 +116,8 @@ def check_derived(node: Node, columns: tuple[specs.Column, ...]) -> None:
             for other in ("from", "path", "clean", "map", "formats", "default", "bounds", "zone", "unreadable"):
                 if other in entry.mapping():
                     entry.mapping()[other].wrong("a derived column has no text of its own; say it in the expression")
+        if word.lower().endswith("_raw") and word.lower().removesuffix("_raw") in raw:
+            entry.wrong(f"`{word}` is how Firn calls `{word[:-4]}` as it was received; give it another name")
         if word.lower().endswith("_received") and word.lower().removesuffix("_received") in parsing:
             entry.wrong(f"`{word}` is how Firn calls the text of `{word[: -len('_received')]}`; give it another name")
 

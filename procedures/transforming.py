@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import names
 import snowflake.snowpark.functions as F
-from cleaning import CARRIED, snowpark_type
+from cleaning import CARRIED, as_received, snowpark_type
 from snowflake.snowpark import DataFrame
 from specs import Source
 
@@ -67,7 +67,7 @@ def rows_columns(source: Source) -> list[str]:
     absence = ["absent_columns"] if source.remembers_absence else []
     truncation = ["is_truncate"] if source.truncate_when else []
     return [
-        *(*CARRIED, "row_values", *absence),
+        *(*CARRIED, *as_received(source).values(), *absence),
         *(column.name for column in source.columns),
         *(f"{name}_received" for name in parsing),
         *("is_deleted", "effective_at", *truncation),

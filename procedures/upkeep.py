@@ -3,7 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import runlog
 import snowflake.snowpark.functions as F
+import turns
 import watermark
 import writing
 from runlog import LOG, StepResult
@@ -13,9 +15,11 @@ from specs import Source
 from steps import CHANGED_WINDOW
 
 
-def begin(run: Run) -> dict[str, Any]:
-    """Puts the run's id where a reader looks for what is going on."""
-    set_status(run, "running")
+def begin(run: Run, what: str = "run") -> dict[str, Any]:
+    """Says in the log that the run has begun, and puts its id where a reader looks for what is going on."""
+    if what == "run":
+        set_status(run, "running")
+    turns.begin(run.session, run.pipeline.name, run.run_id, run.spec_version, what=what, by=run.by, now=utc_now())
     return {"run_id": run.run_id, "pipeline": run.pipeline.name, "status": "running"}
 
 
@@ -26,17 +30,19 @@ def set_status(run: Run, status: str) -> None:
     ).collect()
 
 
-def finish(run: Run) -> dict[str, Any]:
-    """The run in a word: failed when a step failed, nothing new when none wrote anything."""
-    found = run.session.sql(
-        f"SELECT step, status, error FROM {LOG} WHERE run_id = ? AND pipeline = ? ORDER BY started_at",
-        params=[run.run_id, run.pipeline.name],
-    ).collect()
-    statuses = {row["STATUS"] for row in found}
+def finish(run: Run, what: str = "run") -> dict[str, Any]:
+    """The run in a word, from the newest row of each step: failed when one failed, nothing new when none wrote anything."""
+    newest = runlog.latest(run.session, run.run_id)[1]
+    steps = {step: row for step, row in newest.items() if row["STATUS"] not in (turns.BEGUN, turns.ENDED)}
+    statuses = {row["STATUS"] for row in steps.values()}
     status = next((word for word in ("failed", "succeeded") if word in statuses), "nothing new")
-    set_status(run, status)
-    failures = {row["STEP"]: row["ERROR"] for row in found if row["STATUS"] == "failed"}
-    return {"run_id": run.run_id, "pipeline": run.pipeline.name, "status": status, "failures": failures}
+    failures = {step: row["ERROR"] for step, row in steps.items() if row["STATUS"] == "failed"}
+    resume = f"CALL core.resume('{run.run_id}')" if failures else None
+    detail = {"status": status, "failed": sorted(failures), "resume": resume}
+    turns.end(run.session, run.pipeline.name, run.run_id, run.spec_version, detail=detail, now=utc_now())
+    if what == "run":
+        set_status(run, status)
+    return {"run_id": run.run_id, "pipeline": run.pipeline.name, "status": status, "failures": failures, "resume": resume}
 
 
 def sweep(run: Run) -> StepResult:
@@ -107,6 +113,8 @@ def used_windows(run: Run) -> Column:
 def forget_old_log_rows(run: Run, now: datetime) -> None:
     """Idle runs leave a row per step every few seconds: they are worth a day, the others their retention."""
     run.session.sql(
-        f"DELETE FROM {LOG} WHERE pipeline = ? AND (ended_at < ? OR (status = 'nothing new' AND ended_at < ?))",
+        f"DELETE FROM {LOG} WHERE pipeline = ? AND (ended_at < ? OR (ended_at < ? AND "
+        "(status = 'nothing new' OR (status IN ('begun', 'ended') AND run_id NOT IN "
+        f"(SELECT run_id FROM {LOG} WHERE status IN ('failed', 'succeeded'))))))",
         params=[run.pipeline.name, now - run.pipeline.log_retention, now - timedelta(days=1)],
     ).collect()

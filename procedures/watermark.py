@@ -4,16 +4,20 @@ A row is known by its place in a file's content, (content_key, row_number), and 
 the ledger says what is done.  Arrival stamps are not commit order, so looking starts an overlap before LETS.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import names
 import snowflake.snowpark.functions as F
-from snowflake.snowpark import DataFrame, Row, Session, Window
+from snowflake.snowpark import Column, DataFrame, Row, Session, Window
 from specs import Source
-from writing import append
 
-CONTROL, LEDGER = "control.parameter_control", "control.ledger"
+CONTROL, LEDGER, HAND = "control.parameter_control", "control.ledger", "control.loads_in_hand"
+ENTRY = (
+    *("pipeline", "source", "file_name", "content_key", "loaded_at", "first_row", "last_row", "row_count"),
+    *("is_duplicate", "batch_no", "taken_at"),
+)
 LOAD = ("file_name", "content_key", "loaded_at")  # one load of one file
 BEGINNING = datetime(1900, 1, 1)
 
@@ -29,9 +33,31 @@ class Mark:
 
 @dataclass(frozen=True)
 class Lock:
-    """The pipeline's turn: taken with its next batch number, given back by the end of the transaction."""
+    """The pipeline's turn: taken with its next batch number, given back by the end of the transaction.
+
+    `marks` says where each step stands, by its name.
+    """
 
     batch_no: int
+    marks: Mapping[str, Mark]
+
+    def mark(self, step: str) -> Mark:
+        """Where a step stands; a step that never ran stands at the beginning."""
+        return self.marks.get(step, Mark(None, None, 0))
+
+
+@dataclass(frozen=True)
+class Hand:
+    """The loads of files a batch takes, counted in bronze before their rows are read.
+
+    `rows` is what bronze holds of them and the ledger has not; `late` of these lie below LETS less the overlap; `plain`
+    says that nothing of their content was ever taken and no two of them have the same.
+    """
+
+    loads: int
+    rows: int
+    late: int
+    plain: bool
 
 
 def take_turn(session: Session, pipeline: str, run_id: str, now: datetime) -> Lock:
@@ -43,12 +69,15 @@ def take_turn(session: Session, pipeline: str, run_id: str, now: datetime) -> Lo
     ).collect()
     if not updated or not updated[0][0]:
         raise PipelineUnknown(pipeline)
-    row = control_row(session, pipeline, "pipeline")
-    return Lock(int(row["LAST_BATCH"]))
+    rows = session.sql(f"SELECT step, lets, late_from, last_batch FROM {CONTROL} WHERE pipeline = ?", params=[pipeline]).collect()
+    marks = {row["STEP"]: Mark(row["LETS"], row["LATE_FROM"], int(row["LAST_BATCH"] or 0)) for row in rows}
+    return Lock(marks["pipeline"].last_batch, marks)
 
 
 class PipelineUnknown(LookupError):
     """No pipeline of this name has been applied."""
+
+    error_class = "contract"
 
     def __init__(self, pipeline: str) -> None:
         self.pipeline = pipeline
@@ -69,13 +98,25 @@ def mark(session: Session, pipeline: str, step: str) -> Mark:
 
 
 def advance(
-    session: Session, pipeline: str, step: str, *, batch_no: int, run_id: str, now: datetime, lets: datetime | None
+    session: Session,
+    pipeline: str,
+    step: str,
+    *,
+    batch_no: int,
+    run_id: str,
+    now: datetime,
+    lets: datetime | None,
+    counts: Sequence[int] = (0, 0, 0, 0, 0, 0),
 ) -> None:
-    """Moves a step's mark; commits with the rows.  LETS never goes back."""
+    """Moves a step's mark; commits with the rows.  LETS never goes back.
+
+    `counts` are the batch's rows: read, written, duplicate, superseded, quarantined, held.
+    """
     session.sql(
         f"UPDATE {CONTROL} SET last_batch = ?, run_id = ?, updated_at = ?, late_from = NULL, status = 'succeeded', "
-        "lets = IFF(lets IS NULL OR lets < ?, ?, lets) WHERE pipeline = ? AND step = ?",
-        params=[batch_no, run_id, now, lets, lets, pipeline, step],
+        "lets = IFF(lets IS NULL OR lets < ?, ?, lets), rows_read = ?, rows_written = ?, rows_duplicate = ?, "
+        "rows_superseded = ?, rows_quarantined = ?, rows_held = ? WHERE pipeline = ? AND step = ?",
+        params=[batch_no, run_id, now, lets, lets, *counts, pipeline, step],
     ).collect()
 
 
@@ -113,22 +154,117 @@ def waiting(bronze: DataFrame, ledger: DataFrame, pipeline: str, source: Source,
     )
 
 
+def waiting_sql(bronze: str) -> str:
+    """Notes the loads that `waiting` speaks of; each takes the pipeline, the source and the floor as they come.
+
+    The rows of bronze count one each, what the ledger has entered counts against them, and what is left is waiting.
+
+    >>> print(waiting_sql("landing.bronze.items"))
+    INSERT INTO control.loads_in_hand (pipeline, source, waiting_file, waiting_content, waiting_at, row_count, is_plain)
+    WITH counted AS (
+        SELECT _file_name AS file_name, _content_key AS content_key, _loaded_at AS loaded_at, 1 AS row_count
+        FROM landing.bronze.items
+        WHERE _loaded_at > ?
+        UNION ALL
+        SELECT file_name, content_key, loaded_at, -row_count
+        FROM control.ledger
+        WHERE pipeline = ? AND source = ? AND loaded_at > ?
+    ),
+    waiting AS (
+        SELECT file_name, content_key, loaded_at, SUM(row_count) AS row_count
+        FROM counted
+        GROUP BY file_name, content_key, loaded_at
+        HAVING SUM(row_count) > 0
+    )
+    SELECT ?, ?, file_name, content_key, loaded_at, row_count, COUNT(*) OVER (PARTITION BY content_key) = 1
+        AND content_key NOT IN (SELECT content_key FROM control.ledger WHERE pipeline = ? AND source = ?)
+    FROM waiting
+    """
+    return f"""INSERT INTO {HAND} (pipeline, source, waiting_file, waiting_content, waiting_at, row_count, is_plain)
+WITH counted AS (
+    SELECT _file_name AS file_name, _content_key AS content_key, _loaded_at AS loaded_at, 1 AS row_count
+    FROM {bronze}
+    WHERE _loaded_at > ?
+    UNION ALL
+    SELECT file_name, content_key, loaded_at, -row_count
+    FROM {LEDGER}
+    WHERE pipeline = ? AND source = ? AND loaded_at > ?
+),
+waiting AS (
+    SELECT file_name, content_key, loaded_at, SUM(row_count) AS row_count
+    FROM counted
+    GROUP BY file_name, content_key, loaded_at
+    HAVING SUM(row_count) > 0
+)
+SELECT ?, ?, file_name, content_key, loaded_at, row_count, COUNT(*) OVER (PARTITION BY content_key) = 1
+    AND content_key NOT IN (SELECT content_key FROM {LEDGER} WHERE pipeline = ? AND source = ?)
+FROM waiting"""
+
+
+def take_loads(session: Session, bronze: str, pipeline: str, source: Source, floor: datetime) -> int:
+    """Takes the waiting loads in hand; gives their number."""
+    own = (pipeline, source.name)
+    noted = session.sql(waiting_sql(bronze), params=[floor, *own, floor, *own, *own]).collect()
+    return int(noted[0][0])
+
+
+def in_hand(session: Session, pipeline: str, source: Source) -> DataFrame:
+    return session.table(HAND).filter((F.col("pipeline") == F.lit(pipeline)) & (F.col("source") == F.lit(source.name)))
+
+
+def counted(session: Session, pipeline: str, source: Source, lets: datetime | None) -> Hand:
+    """The loads in hand in numbers."""
+    late_below = BEGINNING if lets is None else lets - source.overlap
+    row = session.sql(
+        "SELECT COUNT(*) AS loads, SUM(row_count) AS row_count, SUM(IFF(waiting_at <= ?, row_count, 0)) AS late, "
+        f"COUNT(IFF(is_plain, NULL, 1)) AS known FROM {HAND} WHERE pipeline = ? AND source = ?",
+        params=[late_below, pipeline, source.name],
+    ).collect()[0]
+    return Hand(int(row["LOADS"]), int(row["ROW_COUNT"] or 0), int(row["LATE"] or 0), row["KNOWN"] == 0)
+
+
+def let_go(session: Session, pipeline: str, source: Source, batch_no: int) -> int:
+    """Lets go of the loads whose every row this batch has entered in the ledger; gives their number."""
+    own = [pipeline, source.name]
+    done = session.sql(
+        f"DELETE FROM {HAND} USING (SELECT file_name, content_key, loaded_at, SUM(row_count) AS entered_count "
+        f"FROM {LEDGER} WHERE pipeline = ? AND source = ? AND batch_no = ? GROUP BY file_name, content_key, loaded_at) "
+        "WHERE pipeline = ? AND source = ? AND waiting_file = file_name AND waiting_content = content_key "
+        "AND waiting_at = loaded_at AND row_count = entered_count",
+        params=[*own, batch_no, *own],
+    ).collect()
+    return int(done[0][0])
+
+
+def drop_hand(session: Session, pipeline: str, source: Source) -> None:
+    session.sql(f"DELETE FROM {HAND} WHERE pipeline = ? AND source = ?", params=[pipeline, source.name]).collect()
+
+
 def entries(ledger: DataFrame, pipeline: str, source: Source) -> DataFrame:
     return ledger.filter((F.col("pipeline") == F.lit(pipeline)) & (F.col("source") == F.lit(source.name)))
 
 
-def batch(bronze: DataFrame, ledger: DataFrame, pipeline: str, source: Source, floor: datetime) -> DataFrame:
-    """The rows of bronze a load takes, with `is_repeat`: its place in its file's content was taken before.
-
-    That is a re-sent file, under its own name or another, or one loaded twice; earlier in the same batch counts too.
-    """
-    loads = waiting(bronze, ledger, pipeline, source, floor).select("waiting_file", "waiting_content", "waiting_at")
+def rows_of(bronze: DataFrame, loads: DataFrame) -> DataFrame:
+    """Bronze's rows of these loads: waiting_file, waiting_content, waiting_at."""
     of_load = (
         (F.col("_file_name") == F.col("waiting_file"))
         & (F.col("_content_key") == F.col("waiting_content"))
         & (F.col("_loaded_at") == F.col("waiting_at"))
     )
-    rows = bronze.join(loads, on=of_load, how="leftsemi")
+    return bronze.join(loads, on=of_load, how="leftsemi")
+
+
+def plain_batch(bronze: DataFrame, loads: DataFrame, source: Source) -> DataFrame:
+    """`batch` for loads of which nothing was taken and no two have the same content: every row of them, none a repeat."""
+    return as_batch(rows_of(bronze, loads), source, F.lit(False))
+
+
+def batch(bronze: DataFrame, loads: DataFrame, ledger: DataFrame, pipeline: str, source: Source) -> DataFrame:
+    """The rows of bronze a load takes, with `is_repeat`: its place in its file's content was taken before.
+
+    That is a re-sent file, under its own name or another, or one loaded twice; earlier in the same batch counts too.
+    """
+    rows = rows_of(bronze, loads)
     own = entries(ledger, pipeline, source)
     entered = own.select(
         *[F.col(name).alias(f"entered_{name}") for name in (*LOAD, "first_row", "last_row")]
@@ -148,14 +284,25 @@ def batch(bronze: DataFrame, ledger: DataFrame, pipeline: str, source: Source, f
     fresh = rows.join(entered, on=is_entered, how="left").filter(F.col("entered_first_row").is_null())
     compared = fresh.join(taken, on=is_taken, how="left")
     same_place = Window.partition_by("_content_key", "_row_number").order_by("_loaded_at", "_file_name")
-    values = ["record"] if source.format == "json" else [
-        column.received_as or column.name for column in source.columns if not column.expression
-    ]
-    return compared.select(
+    is_repeat = F.col("taken_first_row").is_not_null() | (F.row_number().over(same_place) > F.lit(1))
+    return as_batch(compared, source, is_repeat)
+
+
+def as_batch(rows: DataFrame, source: Source, is_repeat: Column) -> DataFrame:
+    """The columns of bronze that a source reads, where a row came from, and whether it was taken before."""
+    stored = [column.received_as or column.name for column in source.columns if not column.expression]
+    values = ["record"] if source.format == "json" else stored
+    return rows.select(
         *[F.col(f"_{name}") for name in names.PROVENANCE],
         *[F.col(name) for name in dict.fromkeys(values)],
-        (F.col("taken_first_row").is_not_null() | (F.row_number().over(same_place) > F.lit(1))).alias("is_repeat"),
+        is_repeat.alias("is_repeat"),
     )
+
+
+def needed(source: Source) -> set[str]:
+    """The columns a load reads from bronze."""
+    values = {"record"} if source.format == "json" else {(c.received_as or c.name).lower() for c in source.columns if not c.expression}
+    return values | {f"_{name}" for name in names.PROVENANCE}
 
 
 def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now: datetime) -> DataFrame:
@@ -177,8 +324,3 @@ def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now:
         F.lit(batch_no).alias("batch_no"),
         F.lit(now).alias("taken_at"),
     )
-
-
-def enter(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now: datetime) -> None:
-    """Enters a batch into the ledger."""
-    append(ranges(staged, pipeline, source, batch_no, now), LEDGER)

@@ -1,10 +1,11 @@
--- The sources of app/pipelines/retail.yml: bronze tables, every column as text, and the pipes that fill them.
--- ON_ERROR = SKIP_FILE: a file whose structure is broken stays out whole, stays in the bucket and is told of (90_verify.sql);
--- mend it and put it there under another name. IF NOT EXISTS: a replaced pipe would forget what it has loaded.
--- After this script: send the bucket's events of each prefix to the queue that DESC PIPE shows as notification_channel.
+-- Made by `firn setup-sql` from the sources of pipeline retail; change the pipeline file, not this.
+-- Customers, products, orders and web events of the shop. Bronze tables, every column as text, and the pipes that fill them.
+-- ON_ERROR = SKIP_FILE: a file whose structure is broken stays out whole, stays in the bucket and is told of (90_verify);
+-- mend it and put it there under another name. IF NOT EXISTS: a replaced pipe would forget what it has loaded (firn pipes replace).
+-- After this script: firn aws apply, which sends the bucket's events of each prefix to the pipes' queue.
 USE ROLE firn_loader;
 
--- CRM extract, CSV. op = 'D' is a tombstone.
+-- customers, CSV: CRM extract. A tombstone: op = 'D'.
 CREATE TABLE IF NOT EXISTS firn_landing.bronze.customers (
     customer_id    VARCHAR,
     name           VARCHAR,
@@ -40,7 +41,7 @@ AS
     )
     ON_ERROR = SKIP_FILE;
 
--- ERP stock list, JSON: one document per product and change.
+-- inventory, JSON, one document per line: ERP stock list: one document per product and change.
 CREATE TABLE IF NOT EXISTS firn_landing.bronze.inventory (
     record        VARIANT,        -- the document as it came
     _file_name    VARCHAR,        -- object in the bucket
@@ -69,7 +70,7 @@ AS
     FILE_FORMAT = (FORMAT_NAME = 'firn_landing.bronze.json_documents')
     ON_ERROR = SKIP_FILE;
 
--- The web site's log, Parquet.
+-- web_events, Parquet: The web site's log.
 CREATE TABLE IF NOT EXISTS firn_landing.bronze.web_events (
     event_id      VARCHAR,
     customer_id   VARCHAR,
@@ -101,7 +102,7 @@ AS
     )
     ON_ERROR = SKIP_FILE;
 
--- Order lines of the shop, CSV. A later row of the same line corrects it.
+-- orders, CSV: Order lines of the shop; a later row of the same line corrects it.
 CREATE TABLE IF NOT EXISTS firn_landing.bronze.orders (
     order_id      VARCHAR,
     line_no       VARCHAR,

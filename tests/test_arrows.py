@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-BOTTOM = {"names", "expressions", "sql_functions", "formats"}
+BOTTOM = {"names", "expressions", "sql_functions", "formats", "faults"}
 SPECS = {
     *("specs", "spec_columns", "spec_keys", "spec_nodes", "spec_yaml"),
     *("spec_source", "spec_checks", "spec_examples", "spec_file"),
@@ -22,8 +22,8 @@ PURE = {
     *("taskgraph", "validity", "transform_example", "transforming", "quarantine", "catalogue", "calendars"),
 }
 STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
-INPUT_OUTPUT = {"writing", "watermark", "runlog"}
-STEPS = {"dimension_step", "runs", "loading", "steps", "applying", "upkeep", "replaying"}
+INPUT_OUTPUT = {"writing", "watermark", "runlog", "turns"}
+STEPS = {"dimension_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance"}
 HANDLERS = {"pipeline"}
 
 # Layer → what its modules may import besides one another.

@@ -10,16 +10,33 @@ WHERE NOT EXISTS (SELECT 1 FROM control.binding);
 GRANT SELECT ON TABLE control.binding TO APPLICATION ROLE app_admin;
 
 -- Where every step stands. The row of step 'pipeline' is the lock: a step's transaction begins by updating it.
+-- The counts are rows of the last batch: rows_read = written + duplicate + superseded + quarantined + held.
 CREATE TABLE IF NOT EXISTS control.parameter_control (
-    pipeline        VARCHAR         NOT NULL,
-    step            VARCHAR         NOT NULL,   -- 'pipeline', 'load customers', 'dimension dim_customer', …
-    lets            TIMESTAMP_NTZ,              -- Last Extracted Time Stamp: the newest loaded_at a load has read
-    late_from       TIMESTAMP_NTZ,              -- the next load starts here when rows were found below LETS - overlap
-    last_batch      NUMBER          NOT NULL,   -- row 'pipeline': the counter; else: the last batch the step has seen
-    run_id          VARCHAR,
-    status          VARCHAR,
-    updated_at      TIMESTAMP_NTZ
+    pipeline            VARCHAR         NOT NULL,
+    step                VARCHAR         NOT NULL,   -- 'pipeline', 'load customers', 'dimension dim_customer', …
+    source              VARCHAR,                    -- of a load: its source
+    lets                TIMESTAMP_NTZ,              -- Last Extracted Time Stamp: the newest loaded_at a load has read
+    overlap_seconds     NUMBER,                     -- a load looks for rows from LETS less this
+    late_from           TIMESTAMP_NTZ,              -- the next load starts here when rows were found below LETS - overlap
+    last_batch          NUMBER          NOT NULL,   -- row 'pipeline': the counter; else: the last batch the step has seen
+    run_id              VARCHAR,                    -- the run that wrote last
+    status              VARCHAR,                    -- row 'pipeline': running, succeeded, failed, nothing new; else: of the last batch
+    rows_read           NUMBER,
+    rows_written        NUMBER,
+    rows_duplicate      NUMBER,
+    rows_superseded     NUMBER,
+    rows_quarantined    NUMBER,
+    rows_held           NUMBER,
+    updated_at          TIMESTAMP_NTZ
 );
+ALTER TABLE control.parameter_control ADD COLUMN IF NOT EXISTS source VARCHAR;
+ALTER TABLE control.parameter_control ADD COLUMN IF NOT EXISTS overlap_seconds NUMBER;
+ALTER TABLE control.parameter_control ADD COLUMN IF NOT EXISTS rows_read NUMBER;
+ALTER TABLE control.parameter_control ADD COLUMN IF NOT EXISTS rows_written NUMBER;
+ALTER TABLE control.parameter_control ADD COLUMN IF NOT EXISTS rows_duplicate NUMBER;
+ALTER TABLE control.parameter_control ADD COLUMN IF NOT EXISTS rows_superseded NUMBER;
+ALTER TABLE control.parameter_control ADD COLUMN IF NOT EXISTS rows_quarantined NUMBER;
+ALTER TABLE control.parameter_control ADD COLUMN IF NOT EXISTS rows_held NUMBER;
 GRANT SELECT ON TABLE control.parameter_control TO APPLICATION ROLE app_admin;
 
 -- One row per step and run. rows_read = written + duplicate + superseded + quarantined + held.
@@ -27,7 +44,7 @@ CREATE TABLE IF NOT EXISTS control.pipeline_log (
     run_id              VARCHAR         NOT NULL,
     pipeline            VARCHAR         NOT NULL,
     step                VARCHAR         NOT NULL,
-    status              VARCHAR         NOT NULL,   -- succeeded, failed, skipped, nothing new
+    status              VARCHAR         NOT NULL,   -- succeeded, failed, skipped, nothing new; of begin and finish: begun, ended
     started_at          TIMESTAMP_NTZ   NOT NULL,
     ended_at            TIMESTAMP_NTZ   NOT NULL,
     batch_no            NUMBER,
@@ -44,8 +61,10 @@ CREATE TABLE IF NOT EXISTS control.pipeline_log (
     rows_deleted        NUMBER,
     detail              VARIANT,
     error               VARCHAR,
+    error_class         VARCHAR,                    -- transient, data, contract, guard, unknown
     spec_version        NUMBER
 );
+ALTER TABLE control.pipeline_log ADD COLUMN IF NOT EXISTS error_class VARCHAR;
 GRANT SELECT ON TABLE control.pipeline_log TO APPLICATION ROLE app_admin;
 
 -- Every pipeline file ever applied; one per pipeline is current.
@@ -77,6 +96,18 @@ CREATE TABLE IF NOT EXISTS control.ledger (
     taken_at        TIMESTAMP_NTZ   NOT NULL
 );
 GRANT SELECT ON TABLE control.ledger TO APPLICATION ROLE app_admin;
+
+-- The loads of files that a load step has in hand, counted in bronze before their rows are read; empty between loads.
+CREATE TABLE IF NOT EXISTS control.loads_in_hand (
+    pipeline        VARCHAR         NOT NULL,
+    source          VARCHAR         NOT NULL,
+    waiting_file    VARCHAR         NOT NULL,
+    waiting_content VARCHAR         NOT NULL,
+    waiting_at      TIMESTAMP_NTZ   NOT NULL,
+    row_count       NUMBER          NOT NULL,   -- rows that bronze holds of it and the ledger has not
+    is_plain        BOOLEAN         NOT NULL    -- nothing of its content was taken before, or is in hand twice
+);
+GRANT SELECT ON TABLE control.loads_in_hand TO APPLICATION ROLE app_admin;
 
 -- Rows that failed a check, with every check they failed and their values as received. None is taken out when it is
 -- decided what becomes of it: released rows are in silver (or equal one that is), discarded ones are given up.

@@ -66,7 +66,7 @@ CASES: list[tuple[str, Any]] = [
     ('object_construct()', '{}'),
     ("object_keys(object_construct('a',1))", '["a"]'),
     ("object_insert(object_construct('a',1),'b',2):b::int", 2),
-    ("object_insert(parse_json('{\"b\":{\"x\":1.50}}'),'a',parse_json('null'))", '{"a":null,"b":{"x":1.50}}'),
+    ("object_insert(parse_json('{\"b\":{\"x\":1.25}}'),'a',parse_json('null'))", '{"a":null,"b":{"x":1.25}}'),
     ("object_insert(parse_json('{\"b\":{\"x\":1}}'),'b',object_construct('y',2),true)", '{"b":{"y":2}}'),
     ("object_insert(object_construct('a',1),'b',null::varchar)", '{"a":1}'),
     ("object_insert(object_insert(object_construct(),'say \"so\"','x'),'b',12345678901234567890.5)", '{"b":12345678901234567890.5,"say \\"so\\"":"x"}'),

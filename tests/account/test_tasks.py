@@ -140,3 +140,16 @@ def test_tasks_of_a_stopped_account_are_found_again_and_their_unfinished_runs_ma
     finally:
         again.close()
         account.close = lambda: None
+
+
+def test_a_task_waits_for_a_lock_as_long_as_it_says(account):
+    """LOCK_TIMEOUT is a session parameter of the task: docs.snowflake.com/en/sql-reference/sql/create-task."""
+    run(account, "CREATE TASK a LOCK_TIMEOUT = 0 SCHEDULE = '1 MINUTE' AS UPDATE d.public.log SET what = 'a'", "ALTER TASK a RESUME")
+    holder = account.session("D", "PUBLIC")
+    for sql in ("BEGIN", "UPDATE log SET what = 'b'"):
+        account.answer(holder, sql)
+
+    Scheduler(account).step(NOON + dt.timedelta(minutes=1))
+
+    assert states(account) == [("A", "FAILED")]
+    account.answer(holder, "ROLLBACK")

@@ -22,7 +22,7 @@ class Bench:
     """An account with the application's control tables and one pipeline, in database FIRN; no scheduler, no tasks resumed."""
 
     def __init__(self, folder: Path, spec: str) -> None:
-        port = free_port()
+        self.port = port = free_port()
         self.account = Account(folder, address=("127.0.0.1", port))
         self.server = uvicorn.Server(uvicorn.Config(application(self.account), host="127.0.0.1", port=port, log_level="error"))
         threading.Thread(target=self.server.run, daemon=True).start()

@@ -46,7 +46,7 @@ def test_deploy_run_upgrade_and_teardown_with_the_unmodified_cli(empty_account: 
     place.snow("app", "teardown", "--connection", "local", "--force", "--cascade")
     assert query_applications(place) == []
     assert query_packages(place) == []
-    run_scripts(place, "99", "99")
+    run_scripts(place, "98", "99")
     assert "FIRN_LANDING" not in {row["name"] for row in rows_of(place, "SHOW DATABASES")}
 
 

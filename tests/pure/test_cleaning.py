@@ -89,7 +89,7 @@ def test_a_tombstone_needs_its_key_and_its_time_and_nothing_else(frame):
 
 SMALL = specs.Source("small", "s/", "csv", ("id",), "effective_at", (specs.Column("id", "integer"), specs.Column("city")))
 STAGED = "id:integer | city:text | is_repeat:boolean | failed_checks:text | row_number:integer"
-REST = "is_deleted:boolean | effective_at:timestamp | file_name | content_key | loaded_at | row_values | warned_checks:text | stops:boolean"
+REST = "is_deleted:boolean | effective_at:timestamp | file_name | content_key | loaded_at | id_raw:text | city_raw:text | warned_checks:text | stops:boolean"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ REST = "is_deleted:boolean | effective_at:timestamp | file_name | content_key | 
     ],
 )
 def test_what_becomes_of_a_row(frame, silver, batch, outcomes):
-    rest = " | false | 2024-01-01 00:00:00 | f | c | 2024-02-01 00:00:00 | v | w | false"
+    rest = " | false | 2024-01-01 00:00:00 | f | c | 2024-02-01 00:00:00 | 1 | x | w | false"
     staged = frame(f"{STAGED} | {REST}\n" + "\n".join(f"{line} | {n}{rest}" for n, line in enumerate(batch, 1)))
     staged = staged.na.fill({"failed_checks": ""})
     known = frame(

@@ -50,6 +50,16 @@ class Shop:
             self.session.sql(f"INSERT INTO firn_landing.bronze.{source} SELECT {marks}, ?, ?, ?, ?, ?", params=[*values, *place]).collect()
         return name
 
+    def apply(self, spec: str) -> None:
+        """Another spec for the shop, with the same tables: only its text is replaced."""
+        import applying
+        from runs import utc_now
+
+        applying.record(self.session, "shop", self.version() + 1, "", spec, utc_now())
+
+    def version(self) -> int:
+        return self.rows("SELECT version FROM control.pipeline_spec WHERE is_current")[0]["version"]
+
     def step(self, step: str, target: str) -> dict[str, Any]:
         return self.handlers.run_step(self.session, "shop", step, target)
 
@@ -73,6 +83,11 @@ class Shop:
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         return [{k.lower(): v for k, v in row.as_dict().items()} for row in self.session.sql(sql).collect()]
+
+    def fact_cities(self) -> list[tuple[Any, ...]]:
+        """Each order with the city its customer lived in."""
+        joined = "gold.fact_orders AS f LEFT JOIN gold.dim_customer AS d ON d.customer_version_key = f.customer_version_key"
+        return [tuple(row.values()) for row in self.rows(f"SELECT order_id, city, amount FROM {joined} ORDER BY order_id")]
 
     def waiting(self, source: str, columns: str = "quarantine_id") -> list[Any]:
         found = self.rows(f"SELECT {columns} FROM control.quarantine WHERE source = '{source}' AND status = 'waiting' ORDER BY quarantine_id")

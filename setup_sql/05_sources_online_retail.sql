@@ -1,10 +1,11 @@
--- The source of app/pipelines/online_retail.yml: one CSV file a day.
--- ON_ERROR = SKIP_FILE: a file whose structure is broken stays out whole, stays in the bucket and is told of (90_verify.sql);
--- mend it and put it there under another name. IF NOT EXISTS: a replaced pipe would forget what it has loaded.
--- After this script: send the bucket's events of each prefix to the queue that DESC PIPE shows as notification_channel.
+-- Made by `firn setup-sql` from the sources of pipeline online_retail; change the pipeline file, not this.
+-- Sales of an online shop, from its daily extracts. Bronze tables, every column as text, and the pipes that fill them.
+-- ON_ERROR = SKIP_FILE: a file whose structure is broken stays out whole, stays in the bucket and is told of (90_verify);
+-- mend it and put it there under another name. IF NOT EXISTS: a replaced pipe would forget what it has loaded (firn pipes replace).
+-- After this script: firn aws apply, which sends the bucket's events of each prefix to the pipes' queue.
 USE ROLE firn_loader;
 
--- Invoice lines, as the extract names them; a line is known by its file and row.
+-- sales, CSV: Invoice lines as the extract names them; a line is known by its file and row.
 CREATE TABLE IF NOT EXISTS firn_landing.bronze.sales (
     invoiceno     VARCHAR,
     stockcode     VARCHAR,

@@ -1,0 +1,75 @@
+"""Every row that is read is accounted for, and a row that is lost or doubled on the way turns the run red (issue 4).
+
+Each test damages one function of a step: it loses a row, or gives one twice.  What was read is counted in bronze, what
+was written by the server, so the two cannot agree by having the same fault.
+"""
+
+from __future__ import annotations
+
+import loading
+import pytest
+import snowflake.snowpark.functions as F
+import watermark
+from runlog import AccountsUnbalanced
+
+from tests.load.conftest import Shop
+
+FOUR = "1 Paris 2024-01-01, 2 Rome 2024-01-02, 3 - 2024-01-03, 1 Paris 2024-01-01"  # two events, one that fails, one copy
+
+
+def one_lost(rows):
+    """The same rows without that of line 1, or of line 3 where line 1 is none of them."""
+    return rows.filter(F.col(line_of(rows)) != F.lit(1))
+
+
+def one_doubled(rows):
+    return rows.union_all(rows.filter(F.col(line_of(rows)) == F.lit(1)))
+
+
+def line_of(rows) -> str:
+    return next(name for name in rows.columns if name.lower() in ("_row_number", "row_number", "first_row"))
+
+
+def damaged(monkeypatch, module, function: str, damage) -> None:
+    sound = getattr(module, function)
+    monkeypatch.setattr(module, function, lambda *arguments, **named: damage(sound(*arguments, **named)))
+
+
+def nothing_was_written(shop: Shop) -> bool:
+    tables = ("silver.people", "control.quarantine", "control.ledger", "stage.people", "control.loads_in_hand")
+    return all(shop.rows(f"SELECT COUNT(*) FROM firn.{table}") == [(0,)] for table in tables)
+
+
+def test_a_load_counts_each_row_once(shop):
+    shop.put(FOUR)
+
+    counts = shop.step("load", "people")
+
+    assert {name: counts[name] for name in ("read", "written", "duplicate", "quarantined", "superseded", "held")} == {
+        "read": 4, "written": 2, "duplicate": 1, "quarantined": 1, "superseded": 0, "held": 0,
+    }  # fmt: skip
+
+
+LOAD = [
+    pytest.param(watermark, "plain_batch", "4", "{}", id="taking the rows of bronze"),
+    pytest.param(loading, "typed", "4", "{}", id="typing"),
+    pytest.param(loading, "checked", "4", "{}", id="checking"),
+    pytest.param(loading, "screened", "4", "{}", id="deciding"),
+    pytest.param(loading, "events", "'read': 4, 'written': {}", "2", id="writing to silver"),
+    pytest.param(watermark, "ranges", "'loads taken': 1, 'loads entered whole': 0", "", id="entering in the ledger"),
+]
+
+
+@pytest.mark.parametrize(("module", "function", "shown", "sound"), LOAD)
+@pytest.mark.parametrize(("damage", "difference"), [(one_lost, -1), (one_doubled, 1)], ids=["one row lost", "one row doubled"])
+def test_a_load_that_loses_or_doubles_a_row_is_red(shop, monkeypatch, module, function, shown, sound, damage, difference):
+    shop.put(FOUR)
+    damaged(monkeypatch, module, function, damage)
+
+    with pytest.raises(AccountsUnbalanced) as raised:
+        shop.step("load", "people")
+
+    expected = {"4": f"'in bronze': 4, 'read': {4 + difference}"}.get(shown, shown.format(2 + difference))
+    assert expected in str(raised.value)
+    assert nothing_was_written(shop)
+    assert shop.log("load people")["status"] == "failed"
