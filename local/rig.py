@@ -104,6 +104,7 @@ class Rig:
             self.answer(f"CREATE TABLE firn_landing.bronze.{source.name} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
         grants = (ROOT / "setup_sql/07_grants_to_app.sql").read_text()
         self.answer(*[line.strip(" ;\n") for line in grants.splitlines() if line.startswith("GRANT") and "TO APPLICATION firn" in line])
+        self.answer(*[f"GRANT SELECT, DELETE ON TABLE firn_landing.bronze.{source.name} TO APPLICATION firn" for source in self.pipeline.sources])
         self.call("config.bind_bronze", "firn_landing", "bronze")
         if spec is not None:
             self.call("config.apply_spec", spec)
@@ -180,7 +181,7 @@ class Rig:
             [*bronze_values(found, row, columns), name, first_row + i, key, self.clock, self.clock] for i, row in enumerate(given)
         ]
         marks = ", ".join("?" for _ in (*columns, *PROVENANCE))
-        names = ", ".join((*columns, *PROVENANCE))
+        names = ", ".join(f'"{name}"' for name in (*columns, *PROVENANCE))
         with self.account.duck.duck_conn.cursor() as cursor:
             cursor.begin()
             if values:

@@ -292,18 +292,19 @@ def create_task(task: Task, pipeline: str, root: str) -> str:
     )
 
 
-def task_statements(pipeline: Pipeline, before: Pipeline | None = None) -> Iterator[str]:
+def task_statements(pipeline: Pipeline, before: Pipeline | None = None, resume: bool = True) -> Iterator[str]:
     """The graph: its root suspended, tasks dropped that the plan no longer has, all replaced, all resumed.
 
-    A replaced task is suspended; the root is resumed last, when its graph is complete.
+    A replaced task is suspended; the root is resumed last, when its graph is complete, and only with `resume`.
     """
     graph = plan(pipeline)
     root = graph[0]
     yield suspend_task(root.name)
-    if before:
-        for gone in {task.name for task in plan(before)} - {task.name for task in graph}:
-            yield drop_task(gone)
     for task in graph:
         yield create_task(task, pipeline.name, root.name)
+    # After the others no longer wait for them: a task whose predecessor is dropped is a root, and not a suspended one.
+    for gone in sorted({task.name for task in plan(before)} - {task.name for task in graph}) if before else ():
+        yield drop_task(gone)
     for task in reversed(graph):
-        yield resume_task(task.name)
+        if resume or task is not root:
+            yield resume_task(task.name)

@@ -21,7 +21,7 @@ PURE = {
     *("cleaning", "cleaning_words", "checking", "history", "history_events", "history_fast", "facts", "measures"),
     *("taskgraph", "validity", "transform_example", "transforming", "quarantine", "catalogue", "calendars"),
 }
-STATEMENTS = {"ddl"}  # SQL text made from specs; sends nothing
+STATEMENTS = {"ddl", "changes"}  # SQL text made from specs; sends nothing
 INPUT_OUTPUT = {"writing", "watermark", "runlog", "turns"}
 STEPS = {"dimension_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance"}
 HANDLERS = {"pipeline"}

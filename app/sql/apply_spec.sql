@@ -1,4 +1,4 @@
-CREATE OR REPLACE PROCEDURE config.apply_spec(spec VARCHAR)
+CREATE OR REPLACE PROCEDURE config.apply_spec(spec VARCHAR, dry_run BOOLEAN DEFAULT FALSE)
 RETURNS VARIANT
 LANGUAGE PYTHON
 RUNTIME_VERSION = '3.11'
@@ -7,6 +7,7 @@ IMPORTS = (
     '/procedures/applying.py',
     '/procedures/calendars.py',
     '/procedures/catalogue.py',
+    '/procedures/changes.py',
     '/procedures/checking.py',
     '/procedures/cleaning.py',
     '/procedures/cleaning_words.py',
@@ -50,6 +51,6 @@ IMPORTS = (
     '/procedures/writing.py'
 )
 HANDLER = 'pipeline.apply_spec'
-COMMENT = 'Applies a pipeline file given as text'
+COMMENT = 'Applies a pipeline file given as text; with dry_run, says what that would change'
 EXECUTE AS OWNER;
-GRANT USAGE ON PROCEDURE config.apply_spec(VARCHAR) TO APPLICATION ROLE app_admin;
+GRANT USAGE ON PROCEDURE config.apply_spec(VARCHAR, BOOLEAN) TO APPLICATION ROLE app_admin;

@@ -7,6 +7,7 @@ IMPORTS = (
     '/procedures/applying.py',
     '/procedures/calendars.py',
     '/procedures/catalogue.py',
+    '/procedures/changes.py',
     '/procedures/checking.py',
     '/procedures/cleaning.py',
     '/procedures/cleaning_words.py',
