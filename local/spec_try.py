@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from local import spec_validate
 from local.pipeline_runs import BUCKET, query, run_scripts, wait_until, wire
-from local.place import NotRunning, Place, free_port
+from local.place import ROOT, NotRunning, Place, free_port
 from local.show import print_table
 
 if TYPE_CHECKING:
@@ -83,23 +83,12 @@ def prepare(place: Place, pipeline: Pipeline, file: Path) -> None:
     for name, text in sorted(made.items()):
         (folder / name).write_text(text, encoding="utf-8")
         place.snow("sql", "-f", str(folder / name))
-    run_scripts_named(place, "07_grants_to_app.sql")
-    wire_pipes(place, pipeline)
+    place.snow("sql", "-f", str(ROOT / "setup_sql" / "07_grants_to_app.sql"))
+    wire(place)
     for other in query(place, "SELECT pipeline FROM firn.control.pipeline_spec WHERE is_current"):
         query(place, "CALL firn.config.drop_pipeline(?, TRUE)", [other["pipeline"]])
     query(place, "CALL firn.config.apply_spec(?)", [file.read_text(encoding="utf-8")])
     place.snow("sql", "-q", f"ALTER TASK firn.tasks.{pipeline.name}_begin SUSPEND")
-
-
-def run_scripts_named(place: Place, name: str) -> None:
-    from local.place import ROOT
-
-    place.snow("sql", "-f", str(ROOT / "setup_sql" / name))
-
-
-def wire_pipes(place: Place, pipeline: Pipeline) -> None:
-    """The bucket's events go to the pipes."""
-    wire(place)
 
 
 def batches_of(folder: Path, pipeline: Pipeline, source: str | None) -> list[tuple[str, list[tuple[Source, Path]]]]:

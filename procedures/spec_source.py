@@ -13,8 +13,8 @@ from spec_checks import read_check, refuse_pattern
 from spec_columns import constant
 from spec_nodes import Entries, Made, Node
 
-STEP = re.compile(r"\[(\d{1,4})\]|([^.\[\]'\"\\]+)")
-PATH = re.compile(r"[^.\[\]'\"\\]+(\[\d{1,4}\])*(\.[^.\[\]'\"\\]+(\[\d{1,4}\])*){0,20}")
+STEP = re.compile(r"\[(\d{1,4})\]|([\w@$ -]+)")
+PATH = re.compile(r"[\w@$ -]+(\[\d{1,4}\])*(\.[\w@$ -]+(\[\d{1,4}\])*){0,20}")
 MODULE = re.compile(r"transform_[a-z0-9_]{1,60}:[a-z_][a-z0-9_]{0,60}")
 
 
@@ -202,7 +202,7 @@ def check_column(made: specs.Column, column: Entries) -> None:
 def read_path(node: Node) -> tuple[str | int, ...]:
     """Keys and places: `items[0].sku` is ("items", 0, "sku")."""
     word = node.text()
-    if not word or not PATH.fullmatch(word):
+    if not word or not PATH.fullmatch(word) or "--" in word or "$$" in word:
         node.wrong(f"found `{word}`, expected keys with dots between and places in brackets, as `items[0].sku`")
         return ()
     return tuple(int(place) if place else key for place, key in STEP.findall(word))
