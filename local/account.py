@@ -14,7 +14,7 @@ import pyarrow as pa
 import sqlglot
 from snowflake.connector.errors import Error
 
-from local import functions_python, grants, routines, stages, statements, wire
+from local import functions_python, grants, routines, stages, statements, streams, wire
 from local.answer import Answer
 from local.catalog import Catalog
 from local.duck import Duck
@@ -87,9 +87,21 @@ class Account:
     def _execute_batch(self, session: Session, sql: str, rows: list[Any]) -> dict[str, Any]:
         with session.busy:
             grants.check_statement(self, session, sql)
+            alone = not session.in_transaction and streams.concerns(self, session, sql, [])
+            if alone:
+                session.begin()
             session.enter_statement()
             cursor = session.connection.cursor()
-            cursor.execute_batch(sql, rows)
+            try:
+                cursor.execute_batch(sql, rows)
+                if session.in_transaction:
+                    streams.note(self, session, sql, [])
+                if alone:
+                    session.commit()
+            except BaseException:
+                if alone:
+                    session.rollback()
+                raise
             return {**cursor.payload(), "rowset": [[str(cursor.rowcount or 0)]]}
 
     def _execute(self, session: Session, sql: str, params: Any, *, describe: bool) -> dict[str, Any]:
@@ -145,18 +157,34 @@ class Account:
     def _duck(self, session: Session, sql: str, params: Any, describe: bool) -> dict[str, Any]:
         cursor = session.connection.cursor()
         grants.check_statement(self, session, sql)
+        read = streams.read_by(self, session, sql)
         if describe:
-            return cursor.describe_only(sql)
+            return cursor.describe_only(streams.expanded(self, session, sql, read))
+        if not session.in_transaction and streams.concerns(self, session, sql, read):
+            return self._alone(session, sql, params)
         for table in grants.written(sql):
             if table.locks:
                 self.locks.take(session, session.resolve(table.parts))
         try:
             session.enter_statement()
-            cursor.execute(sql, binding_params=params, server=True)
+            cursor.execute(streams.expanded(self, session, sql, read), binding_params=params, server=True)
+            if session.in_transaction:
+                streams.note(self, session, sql, read)
         finally:
             if not session.in_transaction:
                 self.locks.release(session)
         return cursor.payload()
+
+    def _alone(self, session: Session, sql: str, params: Any) -> dict[str, Any]:
+        """One statement as a transaction: what streams must know is committed with it."""
+        session.begin()
+        try:
+            data = self._duck(session, sql, params, False)
+            session.commit()
+        except BaseException:
+            session.rollback()
+            raise
+        return data
 
     def register(self, session: Session, answer: Answer) -> str:
         """Make an answer's rows readable by a SELECT of this session; gives the name to select from."""

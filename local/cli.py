@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from local import aws, landing, setup_sql, spec_new, spec_plan, spec_test, spec_try, spec_validate
+from local import aws, drill_command, landing, setup_sql, spec_new, spec_plan, spec_test, spec_try, spec_validate
 from local.place import PORT, S3_PORT, NotRunning, Place
 
 
@@ -111,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     aws.add(commands)
     landing.add(commands)
     setup_sql.add(commands)
+    drill_command.add(commands)
     for module in (spec_validate, spec_new, spec_try, spec_test, spec_plan):
         module.add(commands)
     show = command("demo", demo, "the whole of it: set up, install, drop files, watch the graph, read the numbers")

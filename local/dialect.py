@@ -51,7 +51,8 @@ LOCK_TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Plan:
-    """A statement ready for DuckDB. `counts` names the columns of a DML's answer, `first` runs before it in one transaction."""
+    """A statement ready for DuckDB. `counts` names the columns of a DML's answer, `first` runs before it in one transaction,
+    `shape` is what it has in common with statements that differ in constants."""
 
     sql: str
     type_id: int
@@ -59,6 +60,7 @@ class Plan:
     merge: bool = False
     temporary: bool = False
     first: str = ""
+    shape: tuple[Any, ...] = ()
 
 
 def parse(sql: str) -> Expression:
@@ -173,7 +175,8 @@ class Cursor(FakeSnowflakeCursor):
         if overwritten is not None:
             qualify(overwritten, session, "INSERT")
             first = overwritten.sql("duckdb", identify=True)
-        return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary, first)
+        place = (shape(command), session.database, session._schema, session.app)
+        return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary, first, place)
 
     def _carry_out(self, plan: Plan, params: Any) -> None:
         self.type_id = plan.type_id
@@ -182,7 +185,7 @@ class Cursor(FakeSnowflakeCursor):
             raise aborted(self._conn.aborted)
         if self._conn._in_transaction and not plan.temporary:
             # Errors that DuckDB finds while binding would end the transaction: find them outside it first.
-            self._bind_elsewhere(plan.sql, values)
+            self._bind_elsewhere(plan, values)
         if plan.first:
             self._overwrite(plan, values)
         else:
@@ -214,13 +217,13 @@ class Cursor(FakeSnowflakeCursor):
                 self._duck_conn.execute("ROLLBACK")
             raise
 
-    def _bind_elsewhere(self, sql: str, values: Any) -> None:
+    def _bind_elsewhere(self, plan: Plan, values: Any) -> None:
         bound = self._conn.duck.bound
-        if sql in bound:  # it was good before, and no DDL has run since
+        if plan.shape in bound:  # it was good before, with these constants or others, and no DDL has run since
             return
         try:
-            self._conn.probe.execute(f"EXPLAIN {sql}", values) if values else self._conn.probe.execute(f"EXPLAIN {sql}")
-            bound.add(sql)
+            self._conn.probe.execute(f"EXPLAIN {plan.sql}", values) if values else self._conn.probe.execute(f"EXPLAIN {plan.sql}")
+            bound.add(plan.shape)
         except (duckdb.BinderException, duckdb.CatalogException) as e:
             raise NotBound from e
         except duckdb.Error:

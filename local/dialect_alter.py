@@ -65,7 +65,7 @@ def alter_action(action: Expression, at: str, parts: Parts, session: Connection,
         case exp.AddConstraint():
             return Change()
     text = action.sql("snowflake").upper()
-    if any(words in text for words in ("CLUSTERING", "RECLUSTER", "SEARCH OPTIMIZATION", "UNSET", "CHANGE_TRACKING", "DATA_RETENTION")):
+    if any(words in text for words in ("CLUSTERING", "RECLUSTER", "SEARCH OPTIMIZATION", "UNSET", "CHANGE_TRACKING", "DATA_RETENTION", "MAX_DATA_EXTENSION")):
         return Change()
     raise unsupported(f"ALTER TABLE … {action.sql('snowflake')}")
 

@@ -6,6 +6,7 @@ Constraints other than NOT NULL are recorded and not enforced: docs.snowflake.co
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -178,7 +179,7 @@ def column_definition(
             case exp.UniqueColumnConstraint():
                 record.constraints.append(("UNIQUE", f"UK_{parts[2]}_{item.name}", [item.name], ""))
             case exp.Reference():
-                record.constraints.append(("FOREIGN KEY", f"FK_{parts[2]}_{item.name}", [item.name], what.this.sql("snowflake")))
+                record.constraints.append(("FOREIGN KEY", f"FK_{parts[2]}_{item.name}", [item.name], referenced(what, record)))
             case exp.AutoIncrementColumnConstraint() | exp.GeneratedAsIdentityColumnConstraint() if change is not None:
                 text += autoincrement(what, item.name, parts, change)
             case _:
@@ -200,13 +201,26 @@ def table_constraint(item: Expression, record: Record) -> None:
     for part in item.expressions if isinstance(item, exp.Constraint) else [item]:
         table = record.parts[2]
         if isinstance(part, exp.PrimaryKey):
-            record.constraints.append(("PRIMARY KEY", name or f"PK_{table}", names_in(part.expressions), ""))
+            record.constraints.append(("PRIMARY KEY", name or f"PK_{table}", names_in(part.expressions), relied(part)))
         elif isinstance(part, exp.ForeignKey):
             target = part.args.get("reference")
-            record.constraints.append(("FOREIGN KEY", name or f"FK_{table}", names_in(part.expressions), target.this.sql("snowflake") if target else ""))
+            record.constraints.append(("FOREIGN KEY", name or f"FK_{table}", names_in(part.expressions), referenced(target, record) if target else ""))
         elif isinstance(part, exp.UniqueColumnConstraint):
             inner = part.this.expressions if isinstance(part.this, exp.Schema) else []
             record.constraints.append(("UNIQUE", name or f"UK_{table}", names_in(inner), ""))
+
+
+def relied(part: Expression) -> str:
+    return "RELY" if "RELY" in (part.args.get("options") or []) else ""
+
+
+def referenced(target: exp.Reference, record: Record) -> str:
+    """The key a foreign key names, in full, and whether it is relied on; as JSON."""
+    shape = target.this
+    table = shape.this if isinstance(shape, exp.Schema) else shape
+    columns = names_in(shape.expressions) if isinstance(shape, exp.Schema) else []
+    where = [table.catalog or record.parts[0], table.db or record.parts[1], table.name]
+    return json.dumps({"table": where, "columns": columns, "rely": bool(relied(target))})
 
 
 def names_in(nodes: list[Expression]) -> list[str]:

@@ -196,9 +196,21 @@ def keys(tree: exp.Show, session: Connection) -> tuple[str, list[Any]]:
         database, schema = scope(tree, session)
         at += f" AND table_catalog = {literal(database)}" if database else ""
         at += f" AND table_schema = {literal(schema)}" if schema else ""
+    if kind == "FOREIGN KEY":
+        return imported_keys(at), []
     return f"""SELECT {EPOCH} AS "created_on", table_catalog AS "database_name", table_schema AS "schema_name", table_name AS "table_name",
-        unnest(columns) AS "column_name", generate_subscripts(columns, 1) AS "key_sequence", constraint_name AS "constraint_name", 'false' AS "rely",
+        unnest(columns) AS "column_name", generate_subscripts(columns, 1) AS "key_sequence", constraint_name AS "constraint_name", (referenced = 'RELY')::VARCHAR AS "rely",
         '' AS "comment" FROM {GLOBAL}._firn_constraints WHERE {at} ORDER BY 2, 3, 4, 6""", []
+
+
+def imported_keys(at: str) -> str:
+    """Foreign keys with the keys they name, as the drivers of BI tools read them."""
+    where = [f"referenced::JSON->'table'->>{position}" for position in range(3)]
+    return f"""SELECT {EPOCH} AS "created_on", {where[0]} AS "pk_database_name", {where[1]} AS "pk_schema_name", {where[2]} AS "pk_table_name",
+        unnest((referenced::JSON->'columns')::VARCHAR[]) AS "pk_column_name", table_catalog AS "fk_database_name", table_schema AS "fk_schema_name",
+        table_name AS "fk_table_name", unnest(columns) AS "fk_column_name", generate_subscripts(columns, 1) AS "key_sequence", 'NO ACTION' AS "update_rule",
+        'NO ACTION' AS "delete_rule", constraint_name AS "fk_name", NULL::VARCHAR AS "pk_name", 'NOT DEFERRABLE' AS "deferrability",
+        referenced::JSON->>'rely' AS "rely", '' AS "comment" FROM {GLOBAL}._firn_constraints WHERE {at} AND referenced LIKE '{{%' ORDER BY 8, 13, 10"""
 
 
 def sequences(tree: exp.Show, session: Connection) -> tuple[str, list[Any]]:

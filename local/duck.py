@@ -108,7 +108,7 @@ class Duck(FakeSnow):
         self.db_path, self.nop_regexes = self.folder, None
         self.results_cache: dict[str, tuple] = {}
         self.plans: dict[Any, Any] = {}  # statements already translated, see dialect.Cursor
-        self.bound: set[str] = set()  # DuckDB statements known to bind to the tables there are
+        self.bound: set[Any] = set()  # shapes of statements known to bind to the tables there are
         self.resolve_function: Callable[[Connection, tuple[str, ...]], str | None] | None = None
         self.lock = threading.RLock()
         self.session_ids = itertools.count(1)

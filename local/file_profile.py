@@ -109,8 +109,8 @@ class Profile:
         return sum(number for text, number in plain.items() if shape.fullmatch(text))
 
     def is_code(self, plain: dict[str, int], kind: str) -> bool:
-        """Digits that are no number: leading zeros mean something."""
-        return kind in ("integer", "number") and any(re.fullmatch(r"0\d+", text) for text in plain)
+        """Digits that are no number: leading zeros mean something, and so do letters before or behind them."""
+        return kind in ("integer", "number") and any(re.fullmatch(r"0\d+|[A-Za-z]{1,4}-?\d+|\d+[A-Za-z]{1,2}", text) for text in plain)
 
     def settle(self, plain: dict[str, int], kind: str, pattern: str, shape: re.Pattern[str]) -> None:
         self.type, self.formats = kind, [pattern] if pattern else []

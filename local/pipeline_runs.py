@@ -56,9 +56,9 @@ def put_folder(place: Place, folder: Path) -> list[str]:
 
 
 def install(place: Place) -> None:
-    """`snow app run`, then the grants that let the application read bronze."""
+    """`snow app run`, then the grants that let the application read bronze, and who hears of what went wrong."""
     place.snow("app", "run", "--connection", "local")
-    run_scripts(place, "07", "07")
+    run_scripts(place, "07", "10")
 
 
 def query(place: Place, sql: str, params: Any = None) -> list[dict[str, Any]]:

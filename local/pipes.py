@@ -14,7 +14,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from local import grants, stages
+from local import grants, stages, streams
 from local.answer import Answer, status, table
 from local.errors import exists, failed, missing, refused, syntax
 from local.pipes_access import check_schema, created, shown
@@ -281,7 +281,11 @@ def copy_into(account: Account, session: Session, reader: Reader) -> Answer:
             if loads[-1].status == FAILED and copy.on_error == "ABORT_STATEMENT":
                 raise failed(loads[-1].first_error.reason if loads[-1].first_error else f"{path}: load failed")
         if not session.in_transaction:
-            cursor.execute("COMMIT")
+            with streams.COMMITTING:
+                streams.capture(account, cursor, copy.table)
+                cursor.execute("COMMIT")
+        else:
+            session.appended.add(copy.table)
     except BaseException:
         if not session.in_transaction:
             cursor.execute("ROLLBACK")

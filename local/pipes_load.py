@@ -8,14 +8,14 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
-from local import files, stages
+from local import files, stages, streams
 from local.errors import failed
 from local.files import Contents, Rejected
 from local.pipes_copy import Column, Copy, columns_of, columns_used, quoted, transformed
@@ -274,18 +274,21 @@ def in_commits(
         status = (PARTLY if load.rejected else LOADED) if is_last else RUNNING
         load = replace(load, status=status, row_count=start + len(piece), row_done=start + len(piece), loaded_at=account.clock())
         where = f' WHERE "METADATA$FILE_ROW_NUMBER" BETWEEN {piece[0]} AND {piece[-1]}{without}' if piece else " WHERE FALSE"
-        committed(cursor, f"{insert}{where}" if insert else None, load, loader)
+        committed(account, cursor, f"{insert}{where}" if insert else None, load, loader)
     return load
 
 
-def committed(cursor: Any, insert: str | None, load: Load, loader: Loader) -> None:
+def committed(account: Account, cursor: Any, insert: str | None, load: Load, loader: Loader) -> None:
     """One transaction; tried again when DuckDB says that another one changed the same thing meanwhile."""
     for attempt in range(ATTEMPTS):
         try:
-            with transaction(cursor, loader):
+            with ExitStack() as until_committed, transaction(cursor, loader):
                 if insert:
                     cursor.execute(insert)
                 record(cursor, load)
+                if loader.is_transaction:
+                    until_committed.enter_context(streams.COMMITTING)
+                    streams.capture(account, cursor, load.table)
             return
         except duckdb.TransactionException:
             if attempt == ATTEMPTS - 1 or not loader.is_transaction:

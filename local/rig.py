@@ -29,6 +29,7 @@ from typing import Any
 import uvicorn
 import yaml
 
+from local import setup_sql
 from local.account import Account
 from local.place import ROOT, free_port
 from local.server import application
@@ -38,12 +39,11 @@ if str(ROOT / "procedures") not in sys.path:
     sys.path.append(str(ROOT / "procedures"))
 
 import spec_file
+import taskgraph
 from specs import Pipeline, Source
 
 START = dt.datetime(2024, 1, 1)
-PROVENANCE = {
-    "_file_name": "VARCHAR", "_row_number": "NUMBER", "_content_key": "VARCHAR", "_modified_at": "TIMESTAMP_NTZ", "_loaded_at": "TIMESTAMP_NTZ",
-}  # fmt: skip
+PROVENANCE = ("_file_name", "_row_number", "_content_key", "_modified_at", "_loaded_at")
 NOTHING_PACKAGED = "-- The pipeline under trial is applied from outside.\n"
 
 
@@ -100,9 +100,10 @@ class Rig:
     def _make_landing(self, spec: str | None) -> None:
         self.answer("CREATE DATABASE firn_landing", "CREATE SCHEMA firn_landing.bronze")
         for source in self.pipeline.sources:
-            columns = {**{name: "VARIANT" if source.format == "json" else "VARCHAR" for name in received(source)}, **PROVENANCE}
-            self.answer(f"CREATE TABLE firn_landing.bronze.{source.name} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
-        grants = (ROOT / "setup_sql/07_grants_to_app.sql").read_text()
+            self.answer(setup_sql.table_sql(source))
+            if self.pipeline.when == "arrival":
+                self.answer(f"CREATE STREAM firn_landing.bronze.{source.stream} ON TABLE firn_landing.bronze.{source.name} APPEND_ONLY = TRUE")
+        grants = (ROOT / "setup_sql/07_grants_to_app.sql").read_text() + setup_sql.grants_sql(self.pipeline)
         self.answer(*[line.strip(" ;\n") for line in grants.splitlines() if line.startswith("GRANT") and "TO APPLICATION firn" in line])
         self.answer(*[f"GRANT SELECT, DELETE ON TABLE firn_landing.bronze.{source.name} TO APPLICATION firn" for source in self.pipeline.sources])
         self.call("config.bind_bronze", "firn_landing", "bronze")
@@ -141,6 +142,10 @@ class Rig:
     def step(self, step: str, target: str = "") -> dict[str, Any]:
         """One step, as a task of the graph calls it."""
         return self.call("core.run_step", self.pipeline.name, step, target)
+
+    def plan(self) -> list[taskgraph.Task]:
+        """The steps of a run, in the order in which `run` takes them."""
+        return taskgraph.plan(self.pipeline)
 
     def query(self, sql: str, params: Any = None) -> list[dict[str, Any]]:
         """Rows as dictionaries with lower-case names; Snowflake's SQL, database FIRN."""

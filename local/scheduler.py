@@ -16,12 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snowflake.connector.errors import Error
+
 from local.catalog import Thing
 
 if TYPE_CHECKING:
     from local.account import Account
 
 log = logging.getLogger("firn.scheduler")
+LOOK_SECONDS, LOOK_AGAIN_SECONDS = 1, 30  # between two questions to the streams of a root; after one that failed
 
 HISTORY = """
 CREATE TABLE IF NOT EXISTS history (
@@ -213,6 +216,7 @@ class Scheduler:
     def __init__(self, account: Account) -> None:
         self.account = account
         self.due: dict[str, dt.datetime] = {}
+        self.triggered: dict[str, dt.datetime] = {}  # when a root that waits for streams was last looked at or started
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._loop, daemon=True, name="scheduler")
 
@@ -235,6 +239,8 @@ class Scheduler:
         """Start what is due at this time; gives the names of the roots started. A root's first run is one interval after it was resumed."""
         started = []
         for task in self.account.catalog.find("task"):
+            if is_triggered(task):
+                started += self.trigger(task, at, wait)
             if task["state"] != "started" or task["after"] or task.get("finalizes") or not task["seconds"]:
                 self.due.pop(task.full_name, None)
                 continue
@@ -249,3 +255,30 @@ class Scheduler:
             if run_graph(self.account, task, due, wait=wait) is not None:
                 started.append(task.full_name)
         return started
+
+    def trigger(self, task: Thing, at: dt.datetime, wait: bool) -> list[str]:
+        """Start a root whose streams have data, at most once in its interval; one that cannot be asked starts nothing."""
+        from local.tasks import history
+
+        last = self.triggered.get(task.full_name)
+        if task.full_name in history(self.account).running or (last is not None and at < last):
+            return []
+        app = task.database if self.account.catalog.get("application", task.database) else None
+        session = self.account.session(task.database, task.schema, role=task["owner"], app=app)
+        try:
+            has_data = holds(self.account, session, task["condition"])
+        except Error as e:
+            log.warning("task %s waits for a stream that cannot be read: %s", task.full_name, e.msg)
+            self.triggered[task.full_name] = at + dt.timedelta(seconds=LOOK_AGAIN_SECONDS)
+            return []
+        finally:
+            self.account.forget(session)
+        pause = int(task.get("user_task_minimum_trigger_interval_in_seconds") or 30) if has_data else LOOK_SECONDS
+        self.triggered[task.full_name] = at + dt.timedelta(seconds=pause)
+        return [task.full_name] if has_data and run_graph(self.account, task, at, wait=wait) is not None else []
+
+
+def is_triggered(task: Thing) -> bool:
+    """A root with a condition and no schedule: docs.snowflake.com/en/user-guide/tasks-triggered"""
+    return task["state"] == "started" and not task["after"] and not task.get("finalizes") and not task["seconds"] and bool(task["condition"])
+

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from local import streams
 from local.errors import lock_timeout, syntax
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Session:
     in_transaction: bool = False
     begun: bool = False
     locks: set[tuple[str, str, str]] = field(default_factory=set)
+    appended: set[tuple[str, str, str]] = field(default_factory=set)  # tables the transaction has inserted into
+    consumed: dict[str, tuple[tuple[str, str, str], str]] = field(default_factory=dict)  # streams, and the database written to
     lock_timeout: float = LOCK_TIMEOUT_SECONDS
     busy: threading.RLock = field(default_factory=threading.RLock)
 
@@ -80,7 +83,16 @@ class Session:
             self.begun = True
 
     def commit(self) -> None:
-        self._end("COMMIT")
+        if not (self.begun and (self.appended or self.consumed)) or self.connection.aborted:
+            return self._end("COMMIT")
+        with streams.COMMITTING:
+            try:
+                moved = streams.before_commit(self.account, self)
+            except BaseException:
+                self.rollback()
+                raise
+            self._end("COMMIT")
+        streams.after_commit(self.account, moved)
 
     def rollback(self) -> None:
         self._end("ROLLBACK")
@@ -91,6 +103,8 @@ class Session:
                 self.connection.cursor().execute(how)
         finally:
             self.in_transaction = self.begun = False
+            self.appended.clear()
+            self.consumed.clear()
             self.account.locks.release(self)
 
     def close(self) -> None:

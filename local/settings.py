@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from local.answer import Answer, status, table
 from local.errors import missing, refused
@@ -70,34 +70,6 @@ def show_warehouses(account: Account, session: Session, reader: Reader) -> Answe
     return table("name state type size", [("COMPUTE_WH", "STARTED", "STANDARD", "X-Small")])
 
 
-def recorded(kind: str) -> Any:
-    """CREATE statements that the local account remembers and shows, and that have no effect here (docs/local-account.md)."""
-
-    def create(account: Account, session: Session, reader: Reader) -> Answer:
-        reader.expect("CREATE")
-        reader.words("OR", "REPLACE")
-        reader.expect(*kind.split())
-        reader.words("IF", "NOT", "EXISTS")
-        (name,) = reader.name()
-        account.catalog.put(kind.lower(), name, said=reader.rest())
-        return status(f"{kind.capitalize()} {name} successfully created.")
-
-    return create
-
-
-def drop(kind: str) -> Any:
-    def drop_it(account: Account, session: Session, reader: Reader) -> Answer:
-        reader.expect("DROP")
-        reader.expect(*kind.split())
-        lenient = reader.words("IF", "EXISTS")
-        (name,) = reader.name()
-        if not account.catalog.drop(kind.lower(), name) and not lenient:
-            raise missing(kind, name)
-        return status(f"{name} successfully dropped.")
-
-    return drop_it
-
-
 STATEMENTS = {
     ("BEGIN",): begin,
     ("COMMIT",): commit,
@@ -107,10 +79,6 @@ STATEMENTS = {
     ("USE", "WAREHOUSE"): use_warehouse,
     ("ALTER", "SESSION"): alter_session,
     ("SHOW", "WAREHOUSES"): show_warehouses,
-    ("CREATE", "WAREHOUSE"): recorded("WAREHOUSE"),
-    ("DROP", "WAREHOUSE"): drop("WAREHOUSE"),
-    ("CREATE", "RESOURCE", "MONITOR"): recorded("RESOURCE MONITOR"),
-    ("DROP", "RESOURCE", "MONITOR"): drop("RESOURCE MONITOR"),
 }
 
 FUNCTIONS = {

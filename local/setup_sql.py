@@ -61,6 +61,7 @@ def scripts(pipeline: Pipeline) -> list[tuple[str, str]]:
     return [
         (f"05_sources_{pipeline.name}.sql", sources_sql(pipeline)),
         (f"07_grants_{pipeline.name}.sql", grants_sql(pipeline)),
+        (f"09_pipe_errors_{pipeline.name}.sql", pipe_errors_sql(pipeline)),
         (f"90_verify_{pipeline.name}.sql", verify_sql(pipeline)),
         (f"98_teardown_{pipeline.name}.sql", teardown_sql(pipeline)),
     ]
@@ -99,6 +100,8 @@ def sources_sql(pipeline: Pipeline) -> str:
     parts = [SOURCES_HEAD.format(made_by=made_by(pipeline), what=comment(pipeline.comment or pipeline.name))]
     for source in pipeline.sources:
         parts += [table_sql(source), pipe_sql(source)]
+        if pipeline.when == "arrival":
+            parts.append(stream_sql(source))
     return "\n\n".join(parts) + "\n"
 
 
@@ -168,6 +171,14 @@ def pipe_sql(source: Source) -> str:
     )
 
 
+def stream_sql(source: Source) -> str:
+    return (
+        "-- What starts the graph. A stream that was not read for two weeks goes stale; firn pipes status says so, the ledger makes up for it.\n"
+        f"CREATE STREAM IF NOT EXISTS {bronze(source.stream)}\n    ON TABLE {bronze(source.name)}\n    APPEND_ONLY = TRUE\n"
+        f"    COMMENT = {names.text(f'Firn: rows that arrive in bronze.{source.name}')};"
+    )
+
+
 # --- rights
 
 
@@ -181,6 +192,22 @@ def grants_sql(pipeline: Pipeline) -> str:
     ]
     for source in pipeline.sources:
         lines.append(f"GRANT SELECT, DELETE ON TABLE {bronze(source.name)} TO APPLICATION firn;")
+        if pipeline.when == "arrival":
+            lines.append(f"GRANT SELECT ON STREAM {bronze(source.stream)} TO APPLICATION firn;")
+    return "\n".join(lines) + "\n"
+
+
+# --- who hears of a file that failed
+
+
+def pipe_errors_sql(pipeline: Pipeline) -> str:
+    lines = [
+        made_by(pipeline),
+        "-- A file that a pipe could not load becomes a message to the topic of 08_notifications.sql. The local account records this and sends nothing.",
+        "USE ROLE firn_loader;",
+        "",
+        *(f"ALTER PIPE {bronze(source.name + '_pipe')} SET ERROR_INTEGRATION = firn_pipe_errors;" for source in pipeline.sources),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -190,15 +217,19 @@ def grants_sql(pipeline: Pipeline) -> str:
 def verify_sql(pipeline: Pipeline) -> str:
     found = pipeline.sources
     parts = [
-        f"{made_by(pipeline)}\n-- Is everything in place, and did everything load? Changes nothing. Needs a warehouse: snow sql --warehouse <yours> -f …\nUSE ROLE firn_loader;",
+        f"{made_by(pipeline)}\n-- Is everything in place, and did everything load? Changes nothing. Needs a warehouse: snow sql --warehouse firn_wh -f …\nUSE ROLE SYSADMIN;",
         "\n".join(f"LIST {stage_path(source.prefix)};" for source in found),
         "-- executionState is RUNNING, pendingFileCount goes back to 0.\nSELECT\n"
         + ",\n".join(f"    SYSTEM$PIPE_STATUS('{bronze(source.name + '_pipe')}') AS {source.name}" for source in found)
         + ";",
         "-- Rows and files by source.\n" + "\nUNION ALL\n".join(map(count_sql, found)) + "\nORDER BY source;",
+        *([STREAMS_CHECK] if pipeline.when == "arrival" else []),
         "-- Files of the last day that did not load, or not whole; one query per table.\n" + "\n\n".join(map(history_sql, found)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+STREAMS_CHECK = f"-- stale is false. When it is true: firn pipes status says what to do.\nSHOW STREAMS IN SCHEMA {names.qualified(*LANDING)};"
 
 
 def count_sql(source: Source) -> str:
@@ -231,6 +262,7 @@ def teardown_sql(pipeline: Pipeline) -> str:
         "USE ROLE firn_loader;",
         "",
         *(f"DROP PIPE IF EXISTS {bronze(source.name + '_pipe')};" for source in pipeline.sources),
+        *(f"DROP STREAM IF EXISTS {bronze(source.stream)};" for source in pipeline.sources if pipeline.when == "arrival"),
         *(f"DROP TABLE IF EXISTS {bronze(source.name)};" for source in pipeline.sources),
     ]
     return "\n".join(lines) + "\n"

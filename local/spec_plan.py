@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Query = Callable[[str], list[dict[str, Any]]]
 # Tables of the application whose rows decide what a run does; the log does not.
-CONTROL = ("pipeline_spec", "parameter_control", "ledger", "quarantine", "changed_window")
+CONTROL = ("pipeline_spec", "parameter_control", "ledger", "file_ledger", "quarantine", "changed_window")
 OURS = ("batch_no", "computed_at")  # columns that say when a row was written, not what it says
 
 
@@ -94,12 +94,13 @@ def forecast(query: Query, pipeline: Pipeline, text: str) -> Forecast:
     with tempfile.TemporaryDirectory(prefix="firn-plan-") as folder, Rig(Path(folder) / "account", spec=before_text) as rig:
         make_bronze(rig, pipeline)
         found.bronze_rows = copy_all(query, rig, before)
+        failed_before, failed_after = judged(rig, before_text, before), judged(rig, text, pipeline)
+        start_again(rig, before_text)
+        copy_all(query, rig, before)  # what was judged is gone; a run needs it as it stands
         state = {item.table: content(rig.query, item.table) for item in (*before.dimensions, *before.facts, *before.kpis)}
         rig.call("config.apply_spec", text)
         rig.call("core.run_pipeline", pipeline.name)
         compare(found, rig.query, pipeline, state)
-        failed_before = judged(rig, before_text, before)
-        failed_after = judged(rig, text, pipeline)
     found.quarantined = Counter(pair[1:] for pair in failed_after - failed_before)
     found.released = Counter(pair[1:] for pair in failed_before - failed_after)
     return found
@@ -199,14 +200,20 @@ def judged(rig: Rig, text: str, pipeline: Pipeline) -> set[tuple[str, str, str]]
     """Rows of bronze that fail when all of it is loaded under a file: (row, source, check)."""
     import json
 
-    rig.call("config.drop_pipeline", pipeline.name, True)
-    rig.call("config.apply_spec", text)
     import taskgraph
+
+    start_again(rig, text)
 
     for source in taskgraph.in_order(pipeline):
         rig.call("core.run_step", pipeline.name, "load", source.name)
     rows = rig.query(f"SELECT quarantine_id, source, failed_checks FROM control.quarantine WHERE pipeline = '{pipeline.name}'")
     return {(row["quarantine_id"], row["source"], check) for row in rows for check in json.loads(row["failed_checks"])}
+
+
+def start_again(rig: Rig, text: str) -> None:
+    """The pipeline under a file, without data; bronze stays."""
+    rig.call("config.drop_pipeline", rig.pipeline.name, True)
+    rig.call("config.apply_spec", text)
 
 
 def show_objects(applied: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlglot
 from sqlglot import exp
 
-from local import apps, grants, packages, pipes, pipes_history, routines, settings, stages, tasks
+from local import apps, grants, packages, pipes, pipes_history, recorded, routines, settings, stages, streams, tasks
 from local.answer import Answer
 from local.dialect import parse
 from local.errors import missing, syntax, unsupported
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from local.account import Account
     from local.session import Session
 
-MODULES = (apps, grants, packages, pipes, routines, settings, stages, tasks)
+MODULES = (apps, grants, packages, pipes, recorded, routines, settings, stages, streams, tasks)
 STATEMENTS = {words: handler for module in MODULES for words, handler in getattr(module, "STATEMENTS", {}).items()}
 FUNCTIONS = {name.upper(): f for module in MODULES for name, f in getattr(module, "FUNCTIONS", {}).items()}
 TABLE_FUNCTIONS = {name.upper(): f for module in MODULES for name, f in getattr(module, "TABLE_FUNCTIONS", {}).items()}
@@ -31,7 +31,7 @@ DUCK_WORDS = {
     "SHOW", "COMMENT", "USE", "EXPLAIN", "SET", "UNSET",
 }  # fmt: skip
 DUCK_KINDS = {"TABLE", "VIEW", "SCHEMA", "DATABASE", "SEQUENCE"}
-DUCK_SHOWS = {"TABLES", "VIEWS", "SCHEMAS", "DATABASES", "COLUMNS", "OBJECTS", "PRIMARY", "PARAMETERS", "SEQUENCES", "USERS"}
+DUCK_SHOWS = {"TABLES", "VIEWS", "SCHEMAS", "DATABASES", "COLUMNS", "OBJECTS", "PRIMARY", "UNIQUE", "IMPORTED", "PARAMETERS", "SEQUENCES", "USERS"}
 
 
 def head(reader: Reader) -> tuple[str, ...]:
@@ -86,6 +86,7 @@ def after_table_change(account: Account, session: Session, words: tuple[str, ...
     name = session.resolve(reader.name())
     if words[0] in ("DROP", "TRUNCATE") or (words[0] == "CREATE" and "REPLACE" in sql.upper().split()[:3]):
         pipes_history.forget_table(account, *name)
+    streams.table_changed(account, name, sql)
     evolution = re.search(r"\bENABLE_SCHEMA_EVOLUTION\s*=\s*(TRUE|FALSE)", sql, re.IGNORECASE)
     if evolution and words[0] in ("CREATE", "ALTER"):
         pipes.set_schema_evolution(account, *name, evolution[1].upper() == "TRUE")

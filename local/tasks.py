@@ -73,6 +73,10 @@ def create_task(account: Account, session: Session, reader: Reader) -> Answer:
     seconds = interval_seconds(said.get("schedule"))
     if after and said.get("schedule"):
         raise refused(f"Task {name} cannot have both a schedule and predecessors.")
+    if condition and not after and seconds is None and not said.get("warehouse") and not said.get("target_completion_interval"):
+        raise refused(f"Task {name}: a serverless task without a schedule needs TARGET_COMPLETION_INTERVAL.")
+    if int(said.get("user_task_minimum_trigger_interval_in_seconds", SHORTEST_SECONDS)) < SHORTEST_SECONDS:
+        raise syntax(f"Task {name}: USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS is at least {SHORTEST_SECONDS}.")
     finalizes = said.pop("finalize", None)
     if finalizes:
         finalizes = ".".join(session.resolve(tuple(finalizes.split("."))))

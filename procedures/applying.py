@@ -15,11 +15,14 @@ import watermark
 import writing
 from snowflake.snowpark import Session
 from specs import Dimension, Pipeline
-from taskgraph import plan
+from taskgraph import look, plan
 
 SPEC = "control.pipeline_spec"
 # Where rows of one pipeline are kept beside its tables; the log and the specs stay when it goes.
-OWN_ROWS = ("control.parameter_control", "control.ledger", "control.loads_in_hand", "control.quarantine", "control.changed_window")
+OWN_ROWS = (
+    *("control.parameter_control", "control.ledger", "control.file_ledger", "control.loads_in_hand"),
+    *("control.quarantine", "control.changed_window"),
+)
 
 
 class TableTaken(ValueError):
@@ -96,6 +99,12 @@ def apply(session: Session, text: str, file: str, now: datetime, dry_run: bool =
     return result
 
 
+def bound(session: Session) -> tuple[str, str]:
+    """Database and schema of the landing tables."""
+    row = session.sql("SELECT database_name, schema_name FROM control.binding").collect()[0]
+    return row["DATABASE_NAME"], row["SCHEMA_NAME"]
+
+
 def tables_there(session: Session) -> dict[str, dict[str, str]]:
     """The tables of the app's schemas of state, with their columns and types."""
     found = session.sql(
@@ -129,7 +138,7 @@ def replace_tasks(session: Session, pipeline: Pipeline, before: Pipeline | None)
     root = plan(pipeline)[0].name
     state = root_state(session, root)
     try:
-        for statement in ddl.task_statements(pipeline, before, resume=state != "suspended"):
+        for statement in ddl.task_statements(pipeline, before, bound(session), resume=state != "suspended"):
             session.sql(statement).collect()
     except Exception:
         if state == "started":
@@ -159,7 +168,7 @@ def drop(session: Session, pipeline: str, with_data: bool = False) -> dict[str, 
         raise LookupError(f"No pipeline `{pipeline}` is applied. Applied: {', '.join(applied) or 'none'}")
     text = export(session, pipeline, None if pipeline in applied else newest_version(session, pipeline))
     spec = spec_file.parse(text, f"{pipeline}.yml")
-    graph = plan(spec)
+    graph = [*plan(spec), *([watcher] if (watcher := look(spec)) else [])]
     session.sql(ddl.suspend_task(graph[0].name)).collect()
     for task in reversed(graph):
         session.sql(ddl.drop_task(task.name)).collect()

@@ -36,6 +36,7 @@ class GoldColumn:
     type: str
     comment: str
     is_required: bool = False
+    adds_up: bool = False  # a measure of a fact: the sum of two rows means something
 
     @property
     def declared(self) -> str:
@@ -154,7 +155,11 @@ def fact_table(pipeline: Pipeline, fact: Fact) -> GoldTable:
     if fact.calendar:
         said["date_key"] = f"The day of {fact.at}, UTC, in {fact.calendar}; -1 unknown"
         references.append(Reference("date_key", f"gold.{fact.calendar}", "date_key"))
-    columns = [GoldColumn(name, sql_type(kind), said.get(name) or source_comment(source, name)) for name, kind in types.items()]
+    numbers = {measure.name for measure in fact.measures if sql_type(measure.type).startswith("NUMBER")}
+    columns = [
+        GoldColumn(name, sql_type(kind), said.get(name) or source_comment(source, name), adds_up=name in numbers)
+        for name, kind in types.items()
+    ]
     comment = fact.comment or f"One row per {', '.join(fact.grain)} of {source.name}, as it stands after its last correction"
     return GoldTable(fact.name, "fact", comment, (*columns, GoldColumn("batch_no", "NUMBER", BATCH, True)), fact.grain, tuple(references))
 

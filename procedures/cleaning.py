@@ -14,17 +14,22 @@ import cleaning_words
 import names
 import snowflake.snowpark.functions as F
 import snowflake.snowpark.types as T
-from cleaning_words import empty_to_null, is_numeric
+from cleaning_words import is_numeric
 from expressions import resolved
 from snowflake.snowpark import Column, DataFrame, Window
 from specs import NUMBER, Check, Source
 from specs import Column as SourceColumn
 
 INTEGER = "^[+-]?[0-9]+([.]0*)?$"
-ISO_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+# There is no year 0, and what engines make of it differs.
+YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+ISO_DATE = f"^{YEAR}-[0-9]{{2}}-[0-9]{{2}}$"
 # Only what states a day in full: left to itself, Snowflake reads the text `32154` as seconds since 1970.
-ISO_TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?Z?)?$"
+ISO_TIMESTAMP = f"^{YEAR}" + "-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?Z?)?$"
 BLANKS = " \t\r\n"
+KEEP_ENDS = ("trim", "digits_only", "lower", "upper", "title", "empty_to_null", "null_if")  # cleanings that bare no blank
+LONGEST_KEY = 16_384  # characters; joins, sorts and whoever reads gold carry every key along
+YEARS_AHEAD = 10
 CARRIED = (*names.PROVENANCE, "is_repeat")
 
 
@@ -60,11 +65,16 @@ def received(column: SourceColumn, file_format: str) -> Column:
 
 
 def cleaned(value: Column, column: SourceColumn) -> Column:
-    """The text after the cleanings of the file, in their order; then `map`, then `default`."""
+    """The text after the cleanings of the file, in their order; then `map`, then `default`.
+
+    Of a column that is not text, blanks at the ends go too.
+    """
+    is_trimmed = False
     for cleaning in column.clean:
-        value = cleaning_words.applied(value, cleaning)
-    if column.type not in ("text", "variant"):
-        value = empty_to_null(value)  # a blank is no number and no date, and no fault either
+        value = without_empty(value) if cleaning.word == "empty_to_null" and is_trimmed else cleaning_words.applied(value, cleaning)
+        is_trimmed = (is_trimmed or cleaning.word in ("trim", "digits_only")) and cleaning.word in KEEP_ENDS
+    if column.type not in ("text", "variant"):  # a blank is no number and no date, and no fault either
+        value = without_empty(value if is_trimmed else F.trim(value, F.lit(BLANKS)))
     if column.mapping:
         branches = [(value == F.lit(word), F.lit(meaning)) for word, meaning in column.mapping.items()]
         chain = reduce(lambda case, branch: case.when(*branch), branches[1:], F.when(*branches[0]))
@@ -72,8 +82,12 @@ def cleaned(value: Column, column: SourceColumn) -> Column:
     return value if column.default is None else F.coalesce(value, F.lit(column.default))
 
 
+def without_empty(value: Column) -> Column:
+    return F.iff(value == F.lit(""), F.lit(None), value)
+
+
 def parsed(value: Column, column: SourceColumn) -> Column:
-    """The typed value of a text, NULL where it does not parse.
+    """The typed value of a text without blanks at its ends, NULL where it does not parse.
 
     A whole number may carry a fraction of zeros (`17850.0`), no other.  Dates and times are ISO 8601 in UTC unless
     the column names `formats`, which are tried in turn.
@@ -82,16 +96,14 @@ def parsed(value: Column, column: SourceColumn) -> Column:
     if column.type in ("text", "variant"):
         return value
     if column.formats:
-        stripped = F.trim(value, F.lit(BLANKS))
-        by_format = cleaning_words.numbered(stripped, column, target) if is_numeric(column.type) else cleaning_words.dated(stripped, column)
+        by_format = cleaning_words.numbered(value, column, target) if is_numeric(column.type) else cleaning_words.dated(value, column)
         return by_format.cast(target)
     shape = {"integer": INTEGER, "date": ISO_DATE, "timestamp": ISO_TIMESTAMP}.get(column.type)
-    trimmed = F.trim(value, F.lit(BLANKS))
-    text = F.replace(trimmed, F.lit("Z"), F.lit("")) if column.type == "timestamp" else trimmed
+    text = F.replace(value, F.lit("Z"), F.lit("")) if column.type == "timestamp" else value
     cast = text.try_cast(target)
     if column.type == "timestamp" and column.zone != "UTC":
-        cast = F.iff(F.endswith(trimmed, F.lit("Z")), cast, cleaning_words.to_utc(cast, column.zone))
-    return F.iff(trimmed.rlike(F.lit(shape)), cast, F.lit(None).cast(target)) if shape else cast
+        cast = F.iff(F.endswith(value, F.lit("Z")), cast, cleaning_words.to_utc(cast, column.zone))
+    return F.iff(value.rlike(F.lit(shape)), cast, F.lit(None).cast(target)) if shape else cast
 
 
 def valued(text: Column, column: SourceColumn) -> Column:
@@ -184,7 +196,11 @@ def row_values(source: Source) -> Column:
 
 
 def built_in_checks(source: Source) -> Iterator[tuple[Check, Column, bool]]:
-    """Presence and type of columns, as (check, condition, also for tombstones)."""
+    """What a row must have to be an event, as (check, condition, also for tombstones).
+
+    Presence and type of columns; keys no longer than LONGEST_KEY; no event further ahead of its arrival than YEARS_AHEAD:
+    a mistyped century would be the last word on its key until then.
+    """
     for column in source.columns:
         identifies = column.name in source.key or column.name in sequence(source)
         parses = column.type not in ("text", "variant") and not column.expression
@@ -197,6 +213,11 @@ def built_in_checks(source: Source) -> Iterator[tuple[Check, Column, bool]]:
             type_name = column.type.split("(", maxsplit=1)[0]
             otherwise = "stop" if identifies and source.strict else "quarantine"
             yield Check(f"{column.name}_is_{type_name}", "", otherwise), is_typed, identifies
+        if column.name in source.key and column.type == "text":
+            yield Check(f"{column.name}_is_short", ""), text.is_null() | (F.length(text) <= F.lit(LONGEST_KEY)), True
+    if source.sequence_type == "timestamp":
+        at, latest = F.col("effective_at"), F.dateadd("year", F.lit(YEARS_AHEAD), F.col("loaded_at"))
+        yield Check(f"{source.effective_at}_is_near", ""), at.is_null() | (at <= latest), True
 
 
 def sequence(source: Source) -> tuple[str, ...]:
@@ -211,16 +232,16 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
            both as names with commas between, empty when there are none, and `stops` (nor may its batch)
     A tombstone needs its key and its time and nothing else; a truncation its time; a snapshot must be whole.
     """
-    conditions = list(built_in_checks(source))
+    built_in = list(built_in_checks(source))
     types = source.types()
-    conditions += [
+    conditions = built_in + [
         (check, checking.condition(check, types) if check.test else sql_column(check.expect), checking.is_of_file(check))
         for check in source.checks
         if check.test != "unique"  # that one looks at what the others found: `checking.with_owners`
     ]
     alive = ~F.col("is_deleted")
     if source.truncate_when:
-        in_time = {f"{name}_is_given" for name in sequence(source)}
+        in_time = {check.name for check, _, _ in built_in if check.name.startswith(tuple(f"{name}_is_" for name in sequence(source)))}
         alive &= ~F.col("is_truncate")
         conditions = [
             (check, condition if check.name in in_time else condition | F.col("is_truncate"), always)
@@ -236,18 +257,24 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
         not_true = ~F.coalesce(condition, F.lit(False))
         return not_true if also_tombstones else not_true & alive
 
-    def failures(*outcomes: str) -> Column:
-        words = [
-            F.iff(failed(always, condition), F.lit(f",{check.name}"), F.lit(""))
-            for check, condition, always in conditions
-            if check.otherwise in outcomes
-        ]
-        return F.trim(F.concat(F.lit(""), *words), F.lit(","))
+    named = {f"check_{number}": check for number, (check, _, _) in enumerate(conditions)}
+    carried = (*CARRIED, *as_received(source).values(), "is_deleted", "effective_at", *source.marks)
+    values = [F.col(name) for name in (*carried, *(column.name for column in source.columns))]
+    tried = rows.select(
+        *values,
+        *[failed(always, condition).alias(name) for name, (_, condition, always) in zip(named, conditions, strict=True)],
+    )
 
-    stopping = [failed(always, condition) for check, condition, always in conditions if check.otherwise == "stop"]
-    return rows.select(
-        *[F.col(name) for name in (*CARRIED, *as_received(source).values(), "is_deleted", "effective_at", *source.marks)],
-        *[F.col(column.name) for column in source.columns],
+    def failures(*outcomes: str) -> Column:
+        """The names of the checks that failed; most rows fail none, and make no text."""
+        mine = {name: check for name, check in named.items() if check.otherwise in outcomes}
+        words = [F.iff(F.col(name), F.lit(f",{check.name}"), F.lit("")) for name, check in mine.items()]
+        any_failed = reduce(or_, [F.col(name) for name in mine], F.lit(False))
+        return F.iff(any_failed, F.trim(F.concat(F.lit(""), *words), F.lit(",")), F.lit(""))
+
+    stopping = [F.col(name) for name, check in named.items() if check.otherwise == "stop"]
+    return tried.select(
+        *values,
         failures("quarantine", "stop").alias("failed_checks"),
         failures("warn").alias("warned_checks"),
         reduce(or_, stopping, F.lit(False)).alias("stops"),

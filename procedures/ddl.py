@@ -1,13 +1,14 @@
 """Statements that make a pipeline's tables and tasks, from its spec.  Besides `names`, the only module of SQL text."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import catalogue
 import names
 from catalogue import GoldTable, sequence
+from expressions import resolved
 from facts import STANDING_MEMBERS
-from specs import Dimension, Fact, Kpi, Pipeline, Source, sql_type
-from taskgraph import Task, plan
+from specs import Dimension, Fact, Kpi, Measure, Pipeline, Source, sql_type
+from taskgraph import Task, look, plan
 
 PROVENANCE = {
     "file_name": "VARCHAR NOT NULL",
@@ -248,6 +249,43 @@ def standing_members(pipeline: Pipeline, dimension: Dimension) -> str:
     )
 
 
+def view_name(kpi: Kpi) -> str:
+    return names.qualified("gold", f"{kpi.name}_mv")
+
+
+def materialized_view(kpi: Kpi, fact: Fact, measures: Sequence[Measure]) -> Iterator[str]:
+    """Some numbers of a KPI as a materialized view, and its grant; it holds what the fact holds, at every moment.
+
+    >>> from specs import Measure
+    >>> kpi = Kpi("monthly", "fact_orders", (), period="month", by=("region",), where="status <> 'cancelled'")
+    >>> for sql in materialized_view(kpi, Fact("fact_orders", "orders", ("order_id",), "ordered_at"), [Measure("revenue", "sum(amount)")]):
+    ...     print(sql)
+    CREATE MATERIALIZED VIEW IF NOT EXISTS gold.monthly_mv (month, region, revenue)
+    COMMENT = 'monthly, kept by Snowflake'
+    AS
+    SELECT DATE_TRUNC('month', ordered_at), region, sum(amount)
+    FROM gold.fact_orders
+    WHERE status <> 'cancelled'
+    GROUP BY DATE_TRUNC('month', ordered_at), region
+    GRANT SELECT ON MATERIALIZED VIEW gold.monthly_mv TO APPLICATION ROLE app_reader
+    """
+    truncated = [f"DATE_TRUNC({names.text(kpi.period)}, {names.identifier(fact.at)})"] if kpi.period else []
+    groups = [*truncated, *(names.identifier(column) for column in kpi.by)]
+    columns = ", ".join(names.identifier(name) for name in (*kpi.groups, *(measure.name for measure in measures)))
+    where = f"WHERE {resolved(kpi.where)}\n" if kpi.where else ""
+    yield (
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {view_name(kpi)} ({columns})\n"
+        f"COMMENT = {names.text(f'{kpi.name}, kept by Snowflake')}\nAS\n"
+        f"SELECT {', '.join([*groups, *(resolved(measure.expression) for measure in measures)])}\n"
+        f"FROM {names.qualified(*fact.table.split('.'))}\n{where}GROUP BY {', '.join(groups)}"
+    )
+    yield f"GRANT SELECT ON MATERIALIZED VIEW {view_name(kpi)} TO APPLICATION ROLE {names.identifier(READER)}"
+
+
+def drop_materialized_view(kpi: Kpi) -> str:
+    return f"DROP MATERIALIZED VIEW IF EXISTS {view_name(kpi)}"
+
+
 def suspend_task(name: str) -> str:
     """Stops a task from starting, if there is one.
 
@@ -265,7 +303,10 @@ def drop_task(name: str) -> str:
     return f"DROP TASK IF EXISTS {names.qualified('tasks', name)}"
 
 
-def create_task(task: Task, pipeline: str, root: str) -> str:
+LANDING = ("firn_landing", "bronze")
+
+
+def create_task(task: Task, pipeline: str, root: str, bronze: tuple[str, str] = LANDING) -> str:
     """A task whose body is one call; serverless, as no warehouse is named.
 
     >>> print(create_task(Task("shop_load_orders", "load", "orders", ("shop_begin",)), "shop", "shop_begin"))
@@ -275,7 +316,15 @@ def create_task(task: Task, pipeline: str, root: str) -> str:
     AS
         CALL core.run_step('shop', 'load', 'orders')
     """
-    if task.schedule:
+    if task.streams:
+        # Serverless tasks that wait for streams must say how long they may take; 10 seconds apart is the least there is.
+        # https://docs.snowflake.com/en/user-guide/tasks-triggered
+        has_data = [f"SYSTEM$STREAM_HAS_DATA({names.text(names.qualified(*bronze, stream))})" for stream in task.streams]
+        when = (
+            "TARGET_COMPLETION_INTERVAL = '1 MINUTE'\n    USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS = 10\n"
+            "    SUSPEND_TASK_AFTER_NUM_FAILURES = 0\n    TASK_AUTO_RETRY_ATTEMPTS = 1\n    WHEN\n        " + "\n        OR ".join(has_data)
+        )
+    elif task.schedule:
         # A failing step is in the log and its alert; a graph that suspends itself would only add silence.  The one retry
         # is for what passes by itself: it starts at the tasks that failed, and steps do nothing twice.
         when = (
@@ -285,26 +334,36 @@ def create_task(task: Task, pipeline: str, root: str) -> str:
         when = f"FINALIZE = {names.qualified('tasks', root)}"
     else:
         when = "AFTER " + ", ".join(names.qualified("tasks", name) for name in task.after)
-    call = ", ".join(names.text(value) for value in (pipeline, task.step, task.target))
+    step = ", ".join(names.text(value) for value in (pipeline, task.step, task.target))
+    call = f"core.run_pipeline({names.text(pipeline)})" if task.step == "look" else f"core.run_step({step})"
     return (
         f"CREATE OR REPLACE TASK {names.qualified('tasks', task.name)}\n    LOCK_TIMEOUT = {LOCK_SECONDS}\n    {when}\n"
-        f"AS\n    CALL core.run_step({call})"
+        f"AS\n    CALL {call}"
     )
 
 
-def task_statements(pipeline: Pipeline, before: Pipeline | None = None, resume: bool = True) -> Iterator[str]:
+def task_statements(
+    pipeline: Pipeline, before: Pipeline | None = None, bronze: tuple[str, str] = LANDING, resume: bool = True
+) -> Iterator[str]:
     """The graph: its root suspended, tasks dropped that the plan no longer has, all replaced, all resumed.
 
     A replaced task is suspended; the root is resumed last, when its graph is complete, and only with `resume`.
     """
     graph = plan(pipeline)
     root = graph[0]
+    watcher = look(pipeline)
     yield suspend_task(root.name)
-    for task in graph:
-        yield create_task(task, pipeline.name, root.name)
+    if known := watcher or (before and look(before)):
+        yield suspend_task(known.name)
+    if known and not watcher:
+        yield drop_task(known.name)
+    for task in [*graph, *([watcher] if watcher else [])]:
+        yield create_task(task, pipeline.name, root.name, bronze)
     # After the others no longer wait for them: a task whose predecessor is dropped is a root, and not a suspended one.
     for gone in sorted({task.name for task in plan(before)} - {task.name for task in graph}) if before else ():
         yield drop_task(gone)
+    if watcher and resume:
+        yield resume_task(watcher.name)
     for task in reversed(graph):
         if resume or task is not root:
             yield resume_task(task.name)

@@ -1,19 +1,24 @@
 """The dimension step, and the rebuild: history made right in stage, compared, and written in one transaction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
 
 import history
 import history_events
 import history_fast
 import snowflake.snowpark.functions as F
+import told
 import writing
 from cleaning import snowpark_type
 from history_events import same
 from runlog import StepResult
 from runs import Run, utc_now
-from snowflake.snowpark import Column, DataFrame, Row, Session, Window
+from snowflake.snowpark import Column, DataFrame, Row, Session, Table, Window
+from snowflake.snowpark.types import DataType
 from specs import Dimension, Source
 
 CHANGED_WINDOW = "control.changed_window"
@@ -36,11 +41,34 @@ class HistoryBroken(RuntimeError):
 
 @dataclass(frozen=True)
 class Arrived:
-    """What is new for a dimension: events that name a key, truncations, and the first instant they speak of."""
+    """What is new for a dimension: events that name a key, instants of keys, truncations, and the first instant."""
 
     events: int
+    instants: int
     truncations: int
     floor: Any
+
+
+class Tables(NamedTuple):
+    """The tables of a dimension step, their columns known from the spec."""
+
+    silver: DataFrame
+    current: Table
+    staged: DataFrame
+    changes: DataFrame
+    types: Mapping[str, DataType]
+
+
+def tables(session: Session, target: Dimension, source: Source) -> Tables:
+    types = history_events.types_of(target, source)
+    interval = ("valid_from", "valid_to", "is_current", "is_inferred", "batch_no")
+    columns = {
+        source.silver: (*source.types(), *source.marks, "effective_at", "is_deleted", "loaded_at", "batch_no"),
+        target.table: (target.durable_key, target.version_key, *target.key, *target.attributes, *interval),
+        target.stage: history.stage_columns(target),
+        target.changes: (*history.pair_columns(target), "next_version_key", "is_known"),
+    }
+    return Tables(*[told.remembered(session.table(name), known, types) for name, known in columns.items()], types)
 
 
 def dimension(run: Run, name: str) -> StepResult:
@@ -49,24 +77,22 @@ def dimension(run: Run, name: str) -> StepResult:
     source = run.pipeline.source(target.source)
     result = StepResult(target.step, utc_now())
     with writing.transaction(session) as opened:
-        batch_no = run.take_turn(result)
-        since = run.mark(target.step).last_batch
-        silver, current = session.table(source.silver), session.table(target.table)
-        new = arrived(silver, target, source, since)
+        turn = run.turn(result)
+        since = turn.mark(target.step).last_batch
+        here = tables(session, target, source)
+        new = arrived(here.silver, target, source, since)
         result.read = new.events + new.truncations
         if result.read == 0:
             opened.keep = False
         else:
-            journal = journal_of(silver, current, target, source, since, new)
-            fill(journal, silver, target, source, since)
-            staged = session.table(target.stage)
-            result.written = staged.filter(F.col("is_new") & F.col("shows")).count() + new.truncations
+            fill(outcomes_of(here, target, source, since, new), target, source, since)
+            scope = scope_of(here.staged, target)
+            changed = history.pairs(in_question(here.current, scope, target), desired_of(here, scope, target), target, here.types)
+            taken = write(run, here, target, source, changed, turn.batch_no)
+            done = checked(here, target, history_events.of_keys(here.current, scope, target.key), taken)
+            clear(session, target)
+            result.written = done.shown + new.truncations
             result.superseded = result.read - result.written
-            scope = scope_of(staged, target)
-            changed = history.pairs(in_scope(current, scope, target), history.versions(staged, target), target)
-            done = write(run, target, source, changed, scope, batch_no)
-            refuse_broken(session, target, staged, of_scope(current, scope, target))
-            writing.clear(session, target.stage)
             result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted
             return run.commit_with(result)
     return run.log(result.nothing_new())
@@ -81,25 +107,25 @@ def arrived(silver: DataFrame, target: Dimension, source: Source, since: int) ->
         .agg(
             F.count(F.iff(named, F.lit(1), F.lit(None))).alias("events"),
             F.count(F.iff(~named & truncates, F.lit(1), F.lit(None))).alias("truncations"),
+        F.count_distinct(*[F.col(column) for column in (*target.key, "effective_at")]).alias("instants"),
             F.min(F.iff(named, F.col("effective_at"), F.lit(None))).alias("floor"),
         )
         .collect()[0]
     )
-    return Arrived(row["EVENTS"], row["TRUNCATIONS"], row["FLOOR"])
+    return Arrived(row["EVENTS"], row["INSTANTS"], row["TRUNCATIONS"], row["FLOOR"])
 
 
-def journal_of(
-    silver: DataFrame, current: DataFrame, target: Dimension, source: Source, since: int, new: Arrived
-) -> DataFrame:
-    """The events the touched keys' versions are made of; by the short way where there is one."""
-    if history_fast.is_possible(target, source, since):
-        return history_fast.journal(silver, current, target, source, since, F.lit(new.floor))
-    return history_events.journal(silver, target.key, since, source)
+def outcomes_of(here: Tables, target: Dimension, source: Source, since: int, new: Arrived) -> DataFrame:
+    """What the touched keys' versions are made of; by the short way where there is one."""
+    if not history_fast.is_possible(target, source, since):
+        return history_events.outcomes(history_events.journal(here.silver, target.key, since, source), here.silver, target, source)
+    floor, has_ties = F.lit(new.floor), new.instants < new.events
+    return history_fast.outcomes(here.silver, here.current, target, source, since, floor, has_ties)
 
 
-def fill(journal: DataFrame, silver: DataFrame, target: Dimension, source: Source, since: int) -> None:
+def fill(outcomes: DataFrame, target: Dimension, source: Source, since: int) -> None:
     """Puts the history in hand into stage: what opens a version, what is new, and of each key the last event."""
-    rows = history.marked(history_events.outcomes(journal, silver, target, source), target, source, since)
+    rows = history.marked(outcomes, target, source, since)
     writing.append(rows.filter(F.col("opens") | F.col("is_new") | F.col("is_last")), target.stage)
 
 
@@ -113,56 +139,103 @@ def scope_of(staged: DataFrame, target: Dimension) -> DataFrame:
     )
 
 
-def of_scope(current: DataFrame, scope: DataFrame, target: Dimension) -> DataFrame:
-    """All versions of the touched keys."""
-    return history_events.of_keys(current, scope, target.key)
-
-
-def in_scope(current: DataFrame, scope: DataFrame, target: Dimension) -> DataFrame:
-    """The versions that are in question: of a key that took the short way, only the last.
+def in_question(current: DataFrame, scope: DataFrame, target: Dimension) -> DataFrame:
+    """The versions that may change: of a key that took the short way, only the last, and what gets other values.
 
     `scope` has one row per key, so this is a semi join; written as one, the comparison of instants would have it look
     up every version of the dimension.
     """
-    of_key = same(target.key, [f"touched_{column}" for column in target.key])
-    in_question = F.col("touched_from").is_null() | (F.col("valid_from") >= F.col("touched_from"))
+    touched = ~stands(target) | gets_others(target)
     own = (target.durable_key, target.version_key, *target.key, *target.attributes, "valid_from", "valid_to", "is_current", "is_inferred")
-    return current.join(scope, on=of_key & in_question, how="inner").select(*own)
+    return told.joined(current, scope, of_scope(target) & touched, "inner").select(*own)
 
 
-def write(
-    run: Run, target: Dimension, source: Source, changed: DataFrame, scope: DataFrame | None, batch_no: int
-) -> writing.Reconciled:
+def desired_of(here: Tables, scope: DataFrame, target: Dimension) -> DataFrame:
+    """The versions of the keys in hand as they are to be, and those before them that get other values."""
+    versions = history.versions(here.staged, target, here.types)
+    if not target.of_key:
+        return versions
+    older = told.joined(here.current, scope, of_scope(target) & stands(target) & gets_others(target), "inner")
+    spread = older.select(
+        *[F.col(column) for column in target.key],
+        *[F.col(f"touched_{column}" if column in target.of_key else column).alias(column) for column in target.attributes],
+        *[F.col(column) for column in ("valid_from", "valid_to", "is_current", "is_inferred")],
+    )
+    return told.united(versions, told.told(spread, here.types))
+
+
+def of_scope(target: Dimension) -> Column:
+    return same(target.key, [f"touched_{column}" for column in target.key])
+
+
+def stands(target: Dimension) -> Column:
+    """Whether a version lies before those in hand."""
+    return F.coalesce(F.col("valid_from") < F.col("touched_from"), F.lit(False))
+
+
+def gets_others(target: Dimension) -> Column:
+    """Whether a value that stands on all versions of its key is now another."""
+    return reduce(or_, [~F.col(column).equal_null(F.col(f"touched_{column}")) for column in target.of_key], F.lit(False))
+
+
+def write(run: Run, here: Tables, target: Dimension, source: Source, changed: DataFrame, batch_no: int) -> int:
     """Notes the windows that changed, and makes the dimension's versions the ones in hand.
 
     A version that changes is taken out and put in again under its own key: for few rows of a large table that costs
-    a fraction of a MERGE.
+    a fraction of a MERGE.  Gives the number of versions taken out.
     """
-    session, table = run.session, run.session.table(target.table)
-    stamp = {"batch_no": F.lit(batch_no)}
-    writing.append(numbered(changed, table, target, history.pair_columns(target)), target.changes)
-    pairs = session.table(target.changes)
-    count = pairs.agg(
-        F.count(F.lit(1)).alias("pairs"),
-        F.count(F.iff(F.col("is_added"), F.lit(1), F.lit(None))).alias("added"),
-        F.count(F.iff(F.col("is_gone"), F.lit(1), F.lit(None))).alias("gone"),
-    ).collect()[0]
+    writing.append(told.told(numbered(changed, here.current, target, history.pair_columns(target)), here.types), target.changes)
     if source.sequence_type == "timestamp":
-        windows = history.windows(pairs.filter(F.col("is_known"))).select(
+        windows = history.windows(here.changes.filter(F.col("is_known"))).select(
             F.lit(run.pipeline.name).alias("pipeline"),
             F.lit(target.name).alias("dimension"),
             *[F.col(column) for column in ("durable_key", "changed_from", "changed_to")],
             F.lit(batch_no).alias("batch_no"),
         )
-        writing.append(windows, CHANGED_WINDOW)
-    updated = spread(session, target, scope, stamp) if scope is not None and target.of_key else 0
-    standing = pairs.filter(~F.col("is_added")).select(F.col("version_key").alias("out_version_key"))
-    taken = int(table.delete(F.col(target.version_key) == F.col("out_version_key"), standing).rows_deleted)
-    if taken != count["PAIRS"] - count["ADDED"]:
-        raise HistoryBroken(target.name, [((), f"{taken} versions were taken out, {count['PAIRS'] - count['ADDED']} were to be")])
-    writing.append(desired(pairs.filter(~F.col("is_gone")), target, stamp), target.table)
+        own = {"pipeline": "text", "dimension": "text", "durable_key": "integer", "changed_from": "timestamp", "changed_to": "timestamp"}
+        types = {column: snowpark_type(kind) for column, kind in own.items()}
+        writing.append(told.told(windows, {**types, "batch_no": here.types["batch_no"]}), CHANGED_WINDOW)
+    standing = here.changes.filter(~F.col("is_added")).select(F.col("version_key").alias("out_version_key"))
+    taken = int(here.current.delete(F.col(target.version_key) == F.col("out_version_key"), standing).rows_deleted)
+    versions = desired(here.changes.filter(~F.col("is_gone")), target, {"batch_no": F.lit(batch_no)})
+    writing.append(told.told(versions, here.types), target.table)
+    return taken
+
+
+@dataclass(frozen=True)
+class Done:
+    """Versions written, and new events that show in them."""
+
+    inserted: int
+    updated: int
+    deleted: int
+    shown: int
+
+
+def checked(here: Tables, target: Dimension, standing: DataFrame, taken: int) -> Done:
+    """Counts what was done, and raises HistoryBroken when what now stands cannot be true: the transaction takes it back."""
+    shown = here.staged.agg(F.count(F.iff(F.col("is_new") & F.col("shows"), F.lit(1), F.lit(None))).alias("shown"))
+    counts = here.changes.agg(
+        F.count(F.lit(1)).alias("pairs"),
+        F.count(F.iff(F.col("is_added"), F.lit(1), F.lit(None))).alias("added"),
+        F.count(F.iff(F.col("is_gone"), F.lit(1), F.lit(None))).alias("gone"),
+    )
+    whole = dict.fromkeys(("shown", "pairs", "added", "gone"), snowpark_type("integer"))
+    faults = history.broken(standing, here.staged.filter(F.col("is_last")), target, here.types)
+    counted = told.joined(told.told(shown, whole), told.told(counts, whole), None, "cross")
+    rows = told.joined(counted, faults, F.lit(True), "left").collect()
+    found = [(tuple(row[column.upper()] for column in target.key), row["FAULT"]) for row in rows if row["FAULT"]]
+    pairs, added, gone = (rows[0][name] for name in ("PAIRS", "ADDED", "GONE"))
+    if taken != pairs - added:
+        found.append(((), f"{taken} versions were taken out, {pairs - added} were to be"))
+    if found:
+        raise HistoryBroken(target.name, found)
+    return Done(added, taken - gone, gone, rows[0]["SHOWN"])
+
+
+def clear(session: Session, target: Dimension) -> None:
+    writing.clear(session, target.stage)
     writing.clear(session, target.changes)
-    return writing.Reconciled(count["ADDED"], taken - count["GONE"] + updated, count["GONE"])
 
 
 def desired(pairs: DataFrame, target: Dimension, stamp: dict[str, Column]) -> DataFrame:
@@ -176,35 +249,19 @@ def desired(pairs: DataFrame, target: Dimension, stamp: dict[str, Column]) -> Da
     )
 
 
-def spread(session: Session, target: Dimension, scope: DataFrame, stamp: dict[str, Column]) -> int:
-    """Gives versions that were not in question the values that stand on all versions of their key."""
-    older = same(target.key, [f"touched_{column}" for column in target.key])
-    older &= F.col("valid_from") < F.col("touched_from")
-    differs = F.lit(False)
-    for column in target.of_key:
-        differs |= ~F.col(column).equal_null(F.col(f"touched_{column}"))
-    values = {column: F.col(f"touched_{column}") for column in target.of_key}
-    return int(session.table(target.table).update({**values, **stamp}, older & differs, scope).rows_updated)
-
-
 def numbered(changed: DataFrame, table: DataFrame, target: Dimension, carried: tuple[str, ...]) -> DataFrame:
-    """Changed versions with their keys: the durable key the natural key has, or the next; the next version key.
+    """Changed versions with their keys: the next version key; the durable key of a new natural key is that of its first.
 
     Gives: `carried`, with durable_key filled in, next_version_key, is_known (the key had a version before)
     Only the holder of the pipeline's turn comes here, so no one else takes the same numbers.
     """
-    highest = table.agg(
-        F.greatest(F.coalesce(F.max(F.col(target.durable_key)), F.lit(0)), F.lit(0)).alias("highest_durable"),
-        F.greatest(F.coalesce(F.max(F.col(target.version_key)), F.lit(0)), F.lit(0)).alias("highest_version"),
-    )
+    greatest = [F.coalesce(F.max(F.col(column)), F.lit(0)) for column in (target.durable_key, target.version_key)]
+    highest = told.told(table.agg(F.greatest(*greatest, F.lit(0)).alias("highest")), {"highest": snowpark_type("integer")})
     is_known = F.col("durable_key").is_not_null()
-    rank = F.dense_rank().over(Window.partition_by(is_known).order_by(*target.key))
-    number = F.row_number().over(Window.partition_by("is_added").order_by(*target.key, "valid_from"))
-    joined = changed.join(highest, how="cross")
-    return joined.select(
+    return told.joined(changed, highest, None, "cross").select(
         *[F.col(column) for column in carried if column != "durable_key"],
-        F.iff(is_known, F.col("durable_key"), rank + F.col("highest_durable")).alias("durable_key"),
-        (number + F.col("highest_version")).alias("next_version_key"),
+        F.iff(is_known, F.col("durable_key"), F.col("highest") + F.col("first_number")).alias("durable_key"),
+        (F.col("highest") + F.col("number")).alias("next_version_key"),
         is_known.alias("is_known"),
     )
 
@@ -217,15 +274,9 @@ def with_keys(session: Session, rows: DataFrame, target: Dimension, stamp: dict[
         *[F.col(column) for column in columns],
         *[no_key.alias(name) for name in ("durable_key", "version_key")],
         F.lit(True).alias("is_added"),
+        *[F.row_number().over(Window.order_by(*target.key)).alias(name) for name in ("number", "first_number")],
     )
     return desired(numbered(unknown, session.table(target.table), target, (*columns, "version_key", "is_added")), target, stamp)
-
-
-def refuse_broken(session: Session, target: Dimension, staged: DataFrame, standing: DataFrame) -> None:
-    """Raises HistoryBroken when what now stands cannot be true; the transaction then takes it back."""
-    found = history.broken(standing, staged.filter(F.col("is_last")), target).collect()
-    if found:
-        raise HistoryBroken(target.name, [(tuple(row)[:-1], row["FAULT"]) for row in found])
 
 
 def rebuild(run: Run, name: str, from_at: datetime | None = None, dry_run: bool = False) -> dict[str, Any]:
@@ -239,24 +290,22 @@ def rebuild(run: Run, name: str, from_at: datetime | None = None, dry_run: bool 
     result = StepResult(f"rebuild {name}", utc_now())
     with writing.transaction(session) as opened:
         batch_no = run.take_turn(result)
-        silver, current = session.table(source.silver), session.table(target.table)
-        fill(journal_since(silver, target, source, from_at), silver, target, source, batch_no)
-        staged = session.table(target.stage)
-        scope = scope_of(staged, target) if from_at else None
+        here = tables(session, target, source)
+        journal = journal_since(here.silver, target, source, from_at)
+        fill(history_events.outcomes(journal, here.silver, target, source), target, source, batch_no)
         copies = remove_copies(session, target)
-        members = current.filter(history_events.has_key(target.key) & (F.col(target.durable_key) > F.lit(0)))
-        before = members if scope is None else in_scope(members, scope, target)
-        changed = history.pairs(before, history.versions(staged, target), target)
+        members = here.current.filter(history_events.has_key(target.key) & (F.col(target.durable_key) > F.lit(0)))
+        before = history_events.of_keys(members, scope_of(here.staged, target), target.key) if from_at else members
+        changed = history.pairs(before, history.versions(here.staged, target, here.types), target, here.types)
         report = differences(changed, target)
         report["versions"]["removed"] += copies
         if dry_run or not any(report["versions"].values()):
             opened.keep = False
         else:
-            done = write(run, target, source, changed, None, batch_no)
-            refuse_broken(session, target, staged, before)
-            writing.clear(session, target.stage)
+            done = checked(here, target, before, write(run, here, target, source, changed, batch_no))
+            clear(session, target)
             result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted + copies
-            result.read = result.written = done.changed + copies
+            result.read = result.written = result.inserted + result.updated + result.deleted
             result.detail = report
             run.log(result.balanced())
     return {"dimension": name, "dry_run": dry_run, **report}

@@ -39,27 +39,27 @@ def mark_sql(source: Source) -> str:
             FROM known
         ),
         suspects AS (
-            SELECT passing.*, 1 AS age
+            SELECT passing.*, TRUE AS is_in_hand
             FROM passing
-            INNER JOIN crowded ON passing.id = crowded_id AND passing.effective_at = crowded_effective_at
+            INNER JOIN crowded ON passing.id = crowded.crowded_id AND passing.effective_at = crowded.crowded_effective_at
             UNION ALL
-            SELECT known.*, 0 AS age
+            SELECT known.*, FALSE AS is_in_hand
             FROM known
         ),
         ranked AS (
-            SELECT loaded_at, file_name, row_number, content_key, age, ROW_NUMBER() OVER (
+            SELECT loaded_at, file_name, row_number, content_key, is_in_hand, ROW_NUMBER() OVER (
                 PARTITION BY id, effective_at, is_deleted, at
-                ORDER BY age, loaded_at, file_name, row_number, content_key
+                ORDER BY is_in_hand, loaded_at, file_name, row_number, content_key
             ) AS copy_no
             FROM suspects
         )
         SELECT loaded_at AS copy_loaded_at, file_name AS copy_file_name, row_number AS copy_row_number, \
 content_key AS copy_content_key
         FROM ranked
-        WHERE age = 1 AND copy_no > 1
-    )
-    WHERE loaded_at = copy_loaded_at AND file_name = copy_file_name AND row_number = copy_row_number \
-AND content_key = copy_content_key
+        WHERE is_in_hand AND copy_no > 1
+    ) AS copies
+    WHERE loaded_at = copies.copy_loaded_at AND file_name = copies.copy_file_name \
+AND row_number = copies.copy_row_number AND content_key = copies.copy_content_key
     """
     identity = [names.identifier(column) for column in (*source.key, "effective_at")]
     columns = ", ".join(names.identifier(column) for column in content(source))
@@ -95,25 +95,25 @@ FROM (
         FROM known
     ),
     suspects AS (
-        SELECT passing.*, 1 AS age
+        SELECT passing.*, TRUE AS is_in_hand
         FROM passing
-        INNER JOIN crowded ON {same("passing.", "crowded_")}
+        INNER JOIN crowded ON {same("passing.", "crowded.crowded_")}
         UNION ALL
-        SELECT known.*, 0 AS age
+        SELECT known.*, FALSE AS is_in_hand
         FROM known
     ),
     ranked AS (
-        SELECT {place}, age, ROW_NUMBER() OVER (
+        SELECT {place}, is_in_hand, ROW_NUMBER() OVER (
             PARTITION BY {columns}
-            ORDER BY age, {place}
+            ORDER BY is_in_hand, {place}
         ) AS copy_no
         FROM suspects
     )
     SELECT {", ".join(f"{column} AS copy_{column}" for column in PLACE)}
     FROM ranked
-    WHERE age = 1 AND copy_no > 1
-)
-WHERE {" AND ".join(f"{column} = copy_{column}" for column in PLACE)}"""
+    WHERE is_in_hand AND copy_no > 1
+) AS copies
+WHERE {" AND ".join(f"{column} = copies.copy_{column}" for column in PLACE)}"""
 
 
 def mark(session: Session, source: Source) -> int:

@@ -1,6 +1,6 @@
 """Facts: the last word on each grain, pointing to the versions that were valid at its time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import reduce
 from operator import and_
@@ -20,18 +20,23 @@ STANDING_MEMBERS = {
 }
 
 
-def touched_grains(events: DataFrame, facts: DataFrame, changed: DataFrame, fact: Fact, since: int) -> DataFrame:
+def touched_grains(
+    events: DataFrame, facts: DataFrame, changed: DataFrame, fact: Fact, since: int, moved: Collection[str] | None = None
+) -> DataFrame:
     """The grains to look at again: those of new events, and those of facts whose versions have changed.
 
     Reads:  events   silver, with batch_no
             facts    the fact table as it stands
             changed  dimension, durable_key, changed_from, changed_to, batch_no (control.changed_window)
+            moved    the dimensions that have such windows, when known: the facts of no other are looked at
     A fact that points to no version is looked at again wherever its key changed: a first version that came late turns
     what was early into a gap, at times that are in no window.
     """
     named = reduce(and_, [F.col(column).is_not_null() for column in fact.grain])
     grains = events.filter((F.col("batch_no") > F.lit(since)) & named).select(*fact.grain)
     for lookup in fact.lookups:
+        if moved is not None and lookup.dimension not in moved:
+            continue
         windows = changed.filter(
             (F.col("dimension") == F.lit(lookup.dimension)) & (F.col("batch_no") > F.lit(since))
         ).select("durable_key", "changed_from", "changed_to")
@@ -95,35 +100,70 @@ def unseen_keys(rows: DataFrame, versions: DataFrame, lookup: Lookup, dimension:
     return missing.select(*[F.col(f"wanted_{column}").alias(column) for column in dimension.key])
 
 
-def pointed(rows: DataFrame, fact: Fact, dimensions: Mapping[str, tuple[Dimension, DataFrame]]) -> DataFrame:
-    """Facts with a durable key and a version key for each lookup.
+def found(rows: DataFrame, fact: Fact, dimensions: Mapping[str, tuple[Dimension, DataFrame]]) -> DataFrame:
+    """Facts with the versions valid at their lookups' times, where there are such: valid_from <= t < valid_to.
 
-    The version is the one valid at the lookup's time: valid_from <= t < valid_to.  A fact without a key or without a
-    time points to UNKNOWN, one before the first version to EARLY, one at a time the key was gone to GAP; where there
-    is a key, its durable key stands all the same.
+    A fact that finds none points to UNKNOWN; what names a key is `placed` afterwards, being rare.
     """
     plain = [*fact.from_source(), *(measure.name for measure in fact.measures), "is_gone", "is_new"]
     for lookup in fact.lookups:
         dimension, versions = dimensions[lookup.name]
-        name = lookup.name
-        pairs = list(zip(lookup.by, dimension.key, strict=True))
-        spans = versions.select(
-            *[F.col(column).alias(f"{name}_at_{column}") for column in dimension.key],
-            F.col("valid_from").alias(f"{name}_from"),
-            F.col("valid_to").alias(f"{name}_to"),
-            F.col(dimension.version_key).alias(f"{name}_found"),
-        )
-        valid = (
-            reduce(and_, [F.col(by) == F.col(f"{name}_at_{column}") for by, column in pairs])
-            & (F.col(lookup.as_of) >= F.col(f"{name}_from"))
-            & (F.col(f"{name}_to").is_null() | (F.col(lookup.as_of) < F.col(f"{name}_to")))
-        )
-        same = reduce(and_, [F.col(by) == F.col(f"{name}_by_{column}") for by, column in pairs])
-        rows = rows.join(members(versions, dimension, name), on=same, how="left").join(spans, on=valid, how="left")
+        rows = rows.join(spans(versions, lookup, dimension), on=is_valid(lookup, dimension), how="left")
+    ends = {lookup.durable_key: f"{lookup.name}_durable" for lookup in fact.lookups}
+    ends |= {lookup.version_key: f"{lookup.name}_found" for lookup in fact.lookups}
     return rows.select(
         *[F.col(column) for column in plain],
-        *[key for lookup in fact.lookups for key in keys(lookup)],
+        *[F.coalesce(F.col(found_), F.lit(UNKNOWN)).alias(key) for key, found_ in ends.items()],
         *([calendars.date_key(F.col(fact.at)).alias("date_key")] if fact.calendar else []),
+    )
+
+
+def spans(versions: DataFrame, lookup: Lookup, dimension: Dimension) -> DataFrame:
+    """Versions under a lookup's names: key, interval, durable key and version key."""
+    name = lookup.name
+    return versions.select(
+        *[F.col(column).alias(f"{name}_at_{column}") for column in dimension.key],
+        F.col("valid_from").alias(f"{name}_from"),
+        F.col("valid_to").alias(f"{name}_to"),
+        F.col(dimension.durable_key).alias(f"{name}_durable"),
+        F.col(dimension.version_key).alias(f"{name}_found"),
+    )
+
+
+def is_valid(lookup: Lookup, dimension: Dimension) -> Column:
+    """Whether a version of `spans` is the fact's key's, at the fact's time."""
+    name, at = lookup.name, F.col(lookup.as_of)
+    pairs = zip(lookup.by, dimension.key, strict=True)
+    of_key = reduce(and_, [F.col(by) == F.col(f"{name}_at_{column}") for by, column in pairs])
+    return of_key & (at >= F.col(f"{name}_from")) & (F.col(f"{name}_to").is_null() | (at < F.col(f"{name}_to")))
+
+
+def is_unplaced(lookup: Lookup) -> Column:
+    """A fact that will stand, names a key and has found no version."""
+    named = reduce(and_, [F.col(column).is_not_null() for column in lookup.by])
+    return ~F.col("is_gone") & named & (F.col(lookup.version_key) == F.lit(UNKNOWN))
+
+
+def placed(rows: DataFrame, grain: Sequence[str], lookup: Lookup, dimension: Dimension, versions: DataFrame) -> DataFrame:
+    """The keys of facts that found no version at first, when inferred members have been made.
+
+    A fact without a time points to UNKNOWN, one before the first version to EARLY, one at a time the key was gone to
+    GAP; the durable key of its key stands all the same.  A fact without a key is not among `rows`.
+    Gives: placed_<grain>, placed_<durable key>, placed_<version key>
+    """
+    named = [F.col(by).alias(f"named_{column}") for by, column in zip(lookup.by, dimension.key, strict=True)]
+    of_rows = reduce(and_, [F.col(column) == F.col(f"named_{column}") for column in dimension.key])
+    own = versions.join(rows.select(*named).distinct(), on=of_rows, how="leftsemi")
+    same = reduce(
+        and_, [F.col(by) == F.col(f"{lookup.name}_by_{column}") for by, column in zip(lookup.by, dimension.key, strict=True)]
+    )
+    known = rows.join(members(own, dimension, lookup.name), on=same, how="left")
+    valid = known.join(spans(own, lookup, dimension), on=is_valid(lookup, dimension), how="left")
+    durable, version = keys(lookup)
+    return valid.select(
+        *[F.col(column).alias(f"placed_{column}") for column in grain],
+        durable.alias(f"placed_{lookup.durable_key}"),
+        version.alias(f"placed_{lookup.version_key}"),
     )
 
 

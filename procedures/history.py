@@ -1,13 +1,18 @@
 """History that is right in any order: outcomes of events become versions, and versions are compared."""
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import and_, or_
 
 import snowflake.snowpark.functions as F
 from cleaning import snowpark_type
-from history_events import is_partial, prefixed, same
+from history_events import is_partial, prefixed, same, types_of
 from snowflake.snowpark import Column, DataFrame, Window
+from snowflake.snowpark.types import DataType
 from specs import Dimension, Source
+from told import distinct, joined, told, united
+
+UNTOLD: Mapping[str, DataType] = {}  # types that nobody told: the client asks the server
 
 
 def marked(rows: DataFrame, dimension: Dimension, source: Source, since: int) -> DataFrame:
@@ -21,21 +26,24 @@ def marked(rows: DataFrame, dimension: Dimension, source: Source, since: int) ->
     Where deletions are versions, one begins with the values that held until then.
     """
     key, in_time = dimension.key, Window.partition_by(*dimension.key).order_by("effective_at")
+    of_all = Window.partition_by(*key)
     was_absent = F.coalesce(F.lag("is_deleted").over(in_time), F.lit(True))
-    compared = rows.select(
-        *[F.col(column) for column in key],
-        *[held(column, dimension).alias(column) for column in (*dimension.tracked, *dimension.version)],
-        *[constant.alias(column) for column, constant in of_key(dimension, source).items()],
-        *[F.col(column) for column in ("effective_at", "is_deleted", "batch_no", "known_from")],
+    own = [*key, *dimension.values, "effective_at", "is_deleted", "batch_no"]
+    lived = rows.select(*[F.col(column) for column in (*own, "known_from")], *living(dimension, source))
+    compared = lived.select(
+        *[held(column, dimension).alias(column) if column in (*dimension.tracked, *dimension.version) else F.col(column) for column in own],
         (~F.col("is_deleted") & (was_absent | changes(dimension))).alias("begins"),
         (F.col("is_deleted") & ~was_absent).alias("ends"),
-        F.row_number().over(living_newest_first(dimension)).alias("living_rank"),
-        F.row_number().over(living_oldest_first(dimension, source)).alias("age_rank"),
-        F.row_number().over(Window.partition_by(*key).order_by(F.col("effective_at").desc())).alias("last_rank"),
+        F.lead("effective_at").over(in_time).is_null().alias("is_last"),
+        F.max(F.col("known_from")).over(of_all).alias("known_from"),
+        F.max(F.col("living_at")).over(of_all).alias("latest_at"),
+        F.min(F.col("living_at")).over(of_all).alias("first_at"),
+        *[F.min(F.col(f"said_{column}_at")).over(of_all).alias(f"first_{column}_at") for column in dimension.original],
     )
     is_boundary = F.col("begins") | F.col("ends")
     bounded = compared.select(
-        *[F.col(column) for column in compared_columns(dimension)],
+        *[F.col(column) for column in (*own, "begins", "ends", "is_last", "known_from", "latest_at", "first_at")],
+        *[F.iff(F.col("effective_at") == F.col(at), F.col(column), F.lit(None)).alias(f"of_{name}") for name, (column, at) in givers(dimension).items()],
         F.iff(is_boundary, F.col("effective_at"), F.lit(None)).alias("boundary_at"),
     )
     if dimension.version:
@@ -44,18 +52,18 @@ def marked(rows: DataFrame, dimension: Dimension, source: Source, since: int) ->
     played = bounded.select(
         *[F.col(column) for column in (*key, *dimension.tracked)],
         *[last_inside(column, dimension).alias(column) for column in dimension.version],
-        *[F.col(column) for column in dimension.of_key],
+        *[F.first_value(F.col(f"of_{name}"), True).over(everywhere(dimension)).alias(name) for name in dimension.of_key],
         *([F.col("is_deleted")] if dimension.keeps_deletions else []),
         F.col("effective_at").alias("valid_from"),
         F.lead("boundary_at", 1, None, True).over(in_time).alias("valid_to"),
         opens.alias("opens"),
         (F.col("batch_no") > F.lit(since)).alias("is_new"),
         (is_boundary | gives_values(dimension)).alias("shows"),
-        (F.col("last_rank") == F.lit(1)).alias("is_last"),
+        F.col("is_last"),
         F.col("is_deleted").alias("is_gone"),
         F.col("known_from"),
     )
-    return played.select(*[F.col(column) for column in stage_columns(dimension)])
+    return told(played.select(*[F.col(column) for column in stage_columns(dimension)]), types_of(dimension, source))
 
 
 def stage_columns(dimension: Dimension) -> tuple[str, ...]:
@@ -64,12 +72,27 @@ def stage_columns(dimension: Dimension) -> tuple[str, ...]:
     return (*dimension.key, *dimension.attributes, "valid_from", "valid_to", *marks)
 
 
-def compared_columns(dimension: Dimension) -> tuple[str, ...]:
-    ranks = ("begins", "ends", "living_rank", "age_rank", "last_rank")
-    return (
-        *(*dimension.key, *dimension.tracked, *dimension.version, *dimension.of_key),
-        *("effective_at", "is_deleted", "batch_no", "known_from", *ranks),
-    )
+def living(dimension: Dimension, source: Source) -> list[Column]:
+    """When a key was spoken of as living, and when an original column was first spoken of, as columns to look among."""
+    dead = F.col("is_deleted")
+    silent = {column: dead | F.col(f"unsaid_{column}") if is_partial(dimension, source) else dead for column in dimension.original}
+    return [
+        F.iff(dead, F.lit(None), F.col("effective_at")).alias("living_at"),
+        *[F.iff(unsaid, F.lit(None), F.col("effective_at")).alias(f"said_{column}_at") for column, unsaid in silent.items()],
+    ]
+
+
+def givers(dimension: Dimension) -> dict[str, tuple[str, str]]:
+    """For each column that is equal on all versions of a key: the column that gives its value, and when."""
+    latest = {column: column for column in dimension.overwritten} | {f"current_{column}": column for column in dimension.current}
+    given = {name: (column, "latest_at") for name, column in latest.items()}
+    return given | {column: (column, f"first_{column}_at") for column in dimension.original}
+
+
+def everywhere(dimension: Dimension) -> Window:
+    """All events of a key; in the order of time, so that one sort serves this and the rest."""
+    in_time = Window.partition_by(*dimension.key).order_by("effective_at")
+    return in_time.rows_between(Window.UNBOUNDED_PRECEDING, Window.UNBOUNDED_FOLLOWING)
 
 
 def changes(dimension: Dimension) -> Column:
@@ -87,30 +110,6 @@ def held(column: str, dimension: Dimension) -> Column:
     return F.iff(F.col("is_deleted"), F.lag(column).over(in_time), F.col(column))
 
 
-def living_newest_first(dimension: Dimension) -> Window:
-    return Window.partition_by(*dimension.key).order_by(F.col("is_deleted"), F.col("effective_at").desc())
-
-
-def living_oldest_first(dimension: Dimension, source: Source, column: str = "") -> Window:
-    """Living events, oldest first; where events are partial, first those that say something of a column."""
-    unsaid = [F.col(f"unsaid_{column}")] if column and is_partial(dimension, source) else []
-    return Window.partition_by(*dimension.key).order_by(F.col("is_deleted"), *unsaid, F.col("effective_at"))
-
-
-def of_key(dimension: Dimension, source: Source) -> dict[str, Column]:
-    """The values that are equal on all versions of a key: the latest, or the first, that a living event gave."""
-    latest = {column: column for column in dimension.overwritten}
-    latest |= {f"current_{column}": column for column in dimension.current}
-    first = {
-        column: F.first_value(F.col(column)).over(living_oldest_first(dimension, source, column))
-        for column in dimension.original
-    }
-    values = {
-        name: F.first_value(F.col(column)).over(living_newest_first(dimension)) for name, column in latest.items()
-    } | first
-    return {name: values[name] for name in dimension.of_key}
-
-
 def last_inside(column: str, dimension: Dimension) -> Column:
     """The last value between two boundaries; a deletion keeps the one it began with."""
     newest_first = Window.partition_by(*dimension.key, "run_no").order_by(F.col("effective_at").desc())
@@ -122,33 +121,35 @@ def gives_values(dimension: Dimension) -> Column:
     """Events that show in columns that open no version: the latest living one, or the first."""
     gives = F.lit(False)
     if dimension.overwritten or dimension.current:
-        gives |= ~F.col("is_deleted") & (F.col("living_rank") == F.lit(1))
+        gives |= ~F.col("is_deleted") & (F.col("effective_at") == F.col("latest_at"))
     if dimension.original:
-        gives |= ~F.col("is_deleted") & (F.col("age_rank") == F.lit(1))
+        gives |= ~F.col("is_deleted") & (F.col("effective_at") == F.col("first_at"))
     if dimension.version:
         run = Window.partition_by(*dimension.key, "run_no").order_by(F.col("effective_at").desc())
         gives |= ~F.col("is_deleted") & (F.row_number().over(run) == F.lit(1))
     return gives
 
 
-def versions(rows: DataFrame, dimension: Dimension) -> DataFrame:
+def versions(rows: DataFrame, dimension: Dimension, types: Mapping[str, DataType] = UNTOLD) -> DataFrame:
     """The versions among marked events, one row each: key, attributes, valid_from, valid_to, is_current."""
-    return rows.filter(F.col("opens")).select(
+    opened = rows.filter(F.col("opens")).select(
         *[F.col(column) for column in (*dimension.key, *dimension.attributes)],
         F.col("valid_from"),
         F.col("valid_to"),
         F.col("valid_to").is_null().alias("is_current"),
         F.lit(False).alias("is_inferred"),
     )
+    return told(opened, types)
 
 
-def pairs(before: DataFrame, after: DataFrame, dimension: Dimension) -> DataFrame:
+def pairs(before: DataFrame, after: DataFrame, dimension: Dimension, types: Mapping[str, DataType] = UNTOLD) -> DataFrame:
     """Each version as it stands beside the one that will begin at the same moment, where the two are not the same.
 
     Reads:  before  the versions as they stand, with their keys
             after   what `versions` gives
     Gives:  key, attributes, valid_from, valid_to, is_current, is_inferred as they will be; version_key (NULL for a
-            version that is added), durable_key (NULL for a key without versions), old_from, old_to, is_added, is_gone
+            version that is added), durable_key (NULL for a key without versions), old_from, old_to, is_added, is_gone,
+            number (of its own, from 1), first_number (the least of its key's)
     A member that only facts have spoken of stays as long as its key has no version.
     """
     key = dimension.key
@@ -156,8 +157,8 @@ def pairs(before: DataFrame, after: DataFrame, dimension: Dimension) -> DataFram
     old = prefixed(before, (*key, "valid_from", *kept_columns, dimension.durable_key, dimension.version_key), "old")
     new = prefixed(after, (*key, "valid_from", *kept_columns), "new")
     at_once = same([f"new_{c}" for c in (*key, "valid_from")], [f"old_{c}" for c in (*key, "valid_from")])
-    joined = new.join(old, on=at_once, how="full").with_column("one", F.lit(1))
-    named = joined.select(
+    beside = joined(new, old, at_once, "full").with_column("one", F.lit(1))
+    named = beside.select(
         *[F.coalesce(F.col(f"new_{column}"), F.col(f"old_{column}")).alias(column) for column in key],
         *[F.col(f"new_{column}").alias(column) for column in kept_columns],
         F.coalesce(F.col("new_valid_from"), F.col("old_valid_from")).alias("valid_from"),
@@ -168,19 +169,22 @@ def pairs(before: DataFrame, after: DataFrame, dimension: Dimension) -> DataFram
         F.col(f"old_{dimension.durable_key}").alias("old_durable_key"),
         F.col(f"old_{dimension.version_key}").alias("version_key"),
         reduce(or_, [~F.col(f"new_{c}").equal_null(F.col(f"old_{c}")) for c in kept_columns]).alias("differs"),
+        F.row_number().over(Window.order_by(F.lit(1))).alias("number"),
     )
     of_key_ = Window.partition_by(*key)
     counted = named.select(
         *[F.col(column) for column in (*key, *dimension.attributes, "valid_from", "valid_to", "is_current", "is_inferred")],
-        *[F.col(column) for column in ("version_key", "old_from", "old_to", "old_is_inferred", "differs")],
+        *[F.col(column) for column in ("version_key", "old_from", "old_to", "old_is_inferred", "differs", "number")],
         F.max(F.col("old_durable_key")).over(of_key_).alias("durable_key"),
         F.count(F.col("new_from")).over(of_key_).alias("version_count"),
+        F.min(F.col("number")).over(of_key_).alias("first_number"),
         F.col("old_from").is_null().alias("is_added"),
         F.col("new_from").is_null().alias("is_gone"),
     )
     waits = F.col("is_gone") & F.col("old_is_inferred") & (F.col("version_count") == F.lit(0))
     unlike = F.col("is_added") | F.col("is_gone") | F.col("differs")
-    return counted.filter(unlike & ~F.coalesce(waits, F.lit(False))).select(*[F.col(name) for name in pair_columns(dimension)])
+    changed = counted.filter(unlike & ~F.coalesce(waits, F.lit(False)))
+    return told(changed.select(*[F.col(name) for name in (*pair_columns(dimension), "number", "first_number")]), types)
 
 
 def pair_columns(dimension: Dimension) -> tuple[str, ...]:
@@ -205,12 +209,13 @@ def windows(changed: DataFrame, sequence_type: str = "timestamp") -> DataFrame:
     begins = F.when(F.col("is_added") | F.col("is_gone"), F.col("valid_from")).otherwise(earlier_end)
     ends = F.when(F.col("is_added"), F.col("valid_to")).when(F.col("is_gone"), F.col("old_to")).otherwise(later_end)
     moment = snowpark_type(sequence_type)
-    return known.select(
+    found = known.select(
         F.col("durable_key"), begins.cast(moment).alias("changed_from"), ends.cast(moment).alias("changed_to")
-    ).distinct()
+    )
+    return distinct(told(found, {"durable_key": snowpark_type("integer"), "changed_from": moment, "changed_to": moment}))
 
 
-def broken(standing: DataFrame, last: DataFrame, dimension: Dimension) -> DataFrame:
+def broken(standing: DataFrame, last: DataFrame, dimension: Dimension, types: Mapping[str, DataType] = UNTOLD) -> DataFrame:
     """Keys whose versions contradict each other or the last thing known of them (rule 20); none, or there is a fault.
 
     Reads:  standing  versions of the keys in question, as they stand in the dimension
@@ -239,15 +244,15 @@ def broken(standing: DataFrame, last: DataFrame, dimension: Dimension) -> DataFr
         .when(follows & F.coalesce(F.col("valid_to") > F.col("next_from"), F.lit(True)), F.lit("two versions overlap"))
         .when(follows & (F.col("valid_to") == F.col("next_from")) & F.col("is_alike"), F.lit("a version repeats the one before"))
     )
-    among = looked_at.select(*[F.col(column) for column in key], fault.alias("fault"))
-    return among.union_all(not_last(standing, last, dimension)).filter(F.col("fault").is_not_null()).distinct()
+    among = told(looked_at.select(*[F.col(column) for column in key], fault.alias("fault")), types)
+    return distinct(united(among, told(not_last(standing, last, dimension), types)).filter(F.col("fault").is_not_null()))
 
 
 def not_last(standing: DataFrame, last: DataFrame, dimension: Dimension) -> DataFrame:
     """Keys whose current version is not their state after the last event: type 1 of the stream is type 2's present."""
     key, columns = dimension.key, (*dimension.tracked, *dimension.version, *dimension.of_key)
     current = prefixed(standing.filter(F.col("is_current") & ~F.col("is_inferred")), (*key, *columns), "stands")
-    compared = last.join(current, on=same(key, [f"stands_{column}" for column in key]), how="left")
+    compared = joined(last, current, same(key, [f"stands_{column}" for column in key]), "left")
     is_there = F.col(f"stands_{key[0]}").is_not_null()
     differs = reduce(or_, [~F.col(column).equal_null(F.col(f"stands_{column}")) for column in columns], F.lit(False))
     fault = (

@@ -13,6 +13,7 @@ import snowflake.snowpark.types as T
 from cleaning import content, is_absent, precedence, snowpark_type
 from snowflake.snowpark import Column, DataFrame, Window
 from specs import Dimension, Source
+from told import distinct, joined, told, united
 
 
 def has_key(key: Sequence[str]) -> Column:
@@ -31,7 +32,7 @@ def prefixed(rows: DataFrame, columns: Sequence[str], prefix: str) -> DataFrame:
 
 def of_keys(rows: DataFrame, keys: DataFrame, key: Sequence[str], prefix: str = "touched", how: str = "leftsemi") -> DataFrame:
     """The rows whose key is among `keys`; with `leftanti`, the others."""
-    return rows.join(keys, on=same(key, [f"{prefix}_{column}" for column in key]), how=how)
+    return joined(rows, keys, same(key, [f"{prefix}_{column}" for column in key]), how)
 
 
 def touched_keys(events: DataFrame, key: Sequence[str], since: int, source: Source) -> DataFrame:
@@ -44,12 +45,13 @@ def touched_keys(events: DataFrame, key: Sequence[str], since: int, source: Sour
     named = events.filter(has_key(key))
     touched = named.filter(is_new).select(*key)
     if source.truncate_when:
-        truncations = events.filter(is_new & F.col("is_truncate")).select(F.max(F.col("effective_at")).alias("gone_at"))
-        older = named.join(truncations, on=F.col("effective_at") <= F.col("gone_at"), how="leftsemi")
-        touched = touched.union_all(older.select(*key))
+        truncations = events.filter(is_new & F.col("is_truncate")).agg(F.max(F.col("effective_at")).alias("gone_at"))
+        gone = told(truncations, {"gone_at": snowpark_type(source.sequence_type)})
+        older = joined(named, gone, F.col("effective_at") <= F.col("gone_at"), "leftsemi")
+        touched = united(touched, older.select(*key))
     if source.is_snapshot:
-        touched = touched.union_all(in_scope(named, named.filter(is_new), source).select(*key))
-    return prefixed(touched, key, "touched").distinct()
+        touched = united(touched, in_scope(named, named.filter(is_new), source).select(*key))
+    return distinct(prefixed(touched, key, "touched"))
 
 
 def in_scope(events: DataFrame, new: DataFrame, source: Source) -> DataFrame:
@@ -57,7 +59,7 @@ def in_scope(events: DataFrame, new: DataFrame, source: Source) -> DataFrame:
     if not source.snapshot_scope:
         return events
     scopes = [F.col(column).equal_null(F.col(f"new_{column}")) for column in source.snapshot_scope]
-    return events.join(prefixed(new, source.snapshot_scope, "new").distinct(), on=reduce(and_, scopes), how="leftsemi")
+    return joined(events, distinct(prefixed(new, source.snapshot_scope, "new")), reduce(and_, scopes), "leftsemi")
 
 
 def journal(events: DataFrame, key: Sequence[str], since: int, source: Source) -> DataFrame:
@@ -80,8 +82,11 @@ def with_truncations(rows: DataFrame, events: DataFrame, key: Sequence[str], sou
     marked = rows.with_column("kind_order", F.lit(1))
     sequence = ("effective_at", *source.finer)
     truncations = prefixed(events.filter(F.col("is_truncate")), sequence, "truncate")
-    first = rows.group_by(*key).agg(F.min(F.col("effective_at")).alias("first_at"))
-    gone = first.join(truncations, on=F.col("first_at") <= F.col("truncate_effective_at"), how="inner")
+    first = told(
+        rows.group_by(*key).agg(F.min(F.col("effective_at")).alias("first_at")),
+        {**event_types(source), "first_at": snowpark_type(source.sequence_type)},
+    )
+    gone = joined(first, truncations, F.col("first_at") <= F.col("truncate_effective_at"), "inner")
     tombstone = {
         **{column: F.col(column) for column in key},
         **{column: F.col(f"truncate_{column}") for column in sequence},
@@ -92,6 +97,23 @@ def with_truncations(rows: DataFrame, events: DataFrame, key: Sequence[str], sou
     }
     types = {**event_types(source), "known_from": snowpark_type(source.sequence_type), "kind_order": snowpark_type("integer")}
     return with_rows(marked, gone, types, tombstone)
+
+
+def types_of(dimension: Dimension, source: Source) -> dict[str, T.DataType]:
+    """The type of every column that frames of a dimension's history have: a name means one thing in all of them."""
+    declared, moment = source.types(), source.sequence_type
+    own = {
+        **declared,
+        **dimension.attribute_types(declared),
+        **source.marks,
+        **dict.fromkeys(("effective_at", "valid_from", "valid_to", "known_from", "old_from", "old_to", "new_at"), moment),
+        **dict.fromkeys(("is_deleted", "is_current", "is_inferred", "is_added", "is_gone", "is_known"), "boolean"),
+        **dict.fromkeys(("opens", "is_new", "shows", "is_last"), "boolean"),
+        **dict.fromkeys((dimension.durable_key, dimension.version_key, "durable_key", "version_key"), "integer"),
+        **dict.fromkeys(("next_version_key", "number", "first_number", "batch_no", "highest"), "integer"),
+        **{"loaded_at": "timestamp", "fault": "text"},
+    }
+    return {column: snowpark_type(kind) for column, kind in own.items()}
 
 
 def event_types(source: Source) -> dict[str, T.DataType]:
@@ -105,7 +127,7 @@ def event_types(source: Source) -> dict[str, T.DataType]:
 def with_rows(rows: DataFrame, others: DataFrame, types: Mapping[str, T.DataType], given: Mapping[str, Column]) -> DataFrame:
     """The rows, and one for each of the others: given columns, NULL in the rest."""
     made = [given.get(name, F.lit(None)).cast(kind).alias(name) for name, kind in types.items()]
-    return rows.select(*[F.col(name) for name in types]).union_all(others.select(*made))
+    return united(told(rows.select(*[F.col(name) for name in types]), types), told(others.select(*made), types))
 
 
 def with_absences(rows: DataFrame, events: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
@@ -117,25 +139,29 @@ def with_absences(rows: DataFrame, events: DataFrame, dimension: Dimension, sour
         return rows
     key, place = dimension.key, [*source.snapshot_scope, "effective_at"]
     in_scope_of = Window.partition_by(*source.snapshot_scope) if source.snapshot_scope else Window
-    extracts = events.select(*place).distinct()
+    moment, types = snowpark_type(source.sequence_type), event_types(source)
+    extracts = distinct(events.select(*place))
     following = extracts.select(
         *[F.col(column).alias(f"extract_{column}") for column in place],
         F.lead("effective_at").over(in_scope_of.order_by("effective_at")).alias("next_extract_at"),
     )
+    following = told(following, {**{f"extract_{name}": kind for name, kind in types.items()}, "next_extract_at": moment})
     on_key = Window.partition_by(*key).order_by("effective_at")
-    seen = rows.with_column("next_seen_at", F.lead("effective_at").over(on_key))
+    columns = dict.fromkeys([*key, *dimension.values, *source.snapshot_scope, "effective_at", "is_deleted", "batch_no", "known_from"])
+    seen = told(
+        rows.select(*[F.col(name) for name in columns], F.lead("effective_at").over(on_key).alias("next_seen_at")),
+        {**types, "known_from": moment, "next_seen_at": moment},
+    )
     here = reduce(and_, [F.col(column).equal_null(F.col(f"extract_{column}")) for column in place])
     missed = F.col("next_seen_at").is_null() | (F.col("next_seen_at") > F.col("next_extract_at"))
-    gone = seen.join(following, on=here, how="inner").filter(~F.col("is_deleted") & missed & F.col("next_extract_at").is_not_null())
+    gone = joined(seen, following, here, "inner").filter(~F.col("is_deleted") & missed & F.col("next_extract_at").is_not_null())
     tombstone = {
         **{column: F.col(column) for column in key},
         "effective_at": F.col("next_extract_at"),
         "is_deleted": F.lit(True),
         "batch_no": F.lit(0),
     }
-    types, own = event_types(source), {"known_from": snowpark_type(source.sequence_type)}
-    columns = dict.fromkeys([*key, *dimension.values, *source.snapshot_scope, "effective_at", "is_deleted", "batch_no", "known_from"])
-    return with_rows(rows, gone, {name: own.get(name) or types[name] for name in columns}, tombstone)
+    return with_rows(rows, gone, {name: moment if name == "known_from" else types[name] for name in columns}, tombstone)
 
 
 def newest_first(source: Source) -> list[Column]:
@@ -149,19 +175,24 @@ def newest_first(source: Source) -> list[Column]:
     return [F.col("effective_at").desc(), *finer, kind, *rest]
 
 
-def outcomes(events: DataFrame, silver: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
+def outcomes(
+    events: DataFrame, silver: DataFrame, dimension: Dimension, source: Source, is_settled: bool = False
+) -> DataFrame:
     """The journal of some keys as one row per key and instant: what holds from then on.
 
     Reads:  events  the journal, with known_from
             silver  all events, where the source has truncations or is a snapshot
+            is_settled  no key has two events of one instant
     Gives:  key, the dimension's values (carried on where events are partial), effective_at, is_deleted, batch_no,
             known_from and, for original columns of partial events, unsaid_<column>
     """
     if dimension.on_delete == "ignore":
-        return kept(instants(carried(events.filter(~F.col("is_deleted")), dimension, source), dimension.key, source), dimension, source)
-    events = with_truncations(events, silver, dimension.key, source)
-    held = kept(instants(carried(events, dimension, source), dimension.key, source), dimension, source)
-    return with_absences(held, silver, dimension, source)
+        events = events.filter(~F.col("is_deleted"))
+    else:
+        events = with_truncations(events, silver, dimension.key, source)
+    said = carried(events, dimension, source)
+    held = kept(said if is_settled else instants(said, dimension.key, source), dimension, source)
+    return held if dimension.on_delete == "ignore" else with_absences(held, silver, dimension, source)
 
 
 def kept(events: DataFrame, dimension: Dimension, source: Source) -> DataFrame:

@@ -3,7 +3,9 @@
 from collections import Counter
 from datetime import datetime
 
+import arrival
 import duplicates
+import filing
 import names
 import snowflake.snowpark.functions as F
 import watermark
@@ -40,27 +42,36 @@ def load(run: Run, name: str) -> StepResult:
     Every count is taken where it happens: what is read in bronze, before a row is touched; what is written,
     quarantined or found to be there already, by the server when it does it.  They must add up.
     """
-    source, session = run.pipeline.source(name), run.session
+    source = run.pipeline.source(name)
     result = StepResult(source.step, utc_now())
-    with writing.transaction(session) as opened:
+    with writing.transaction(run.session) as opened:
         turn = run.turn(result)
-        mark = turn.mark(source.step)
-        hand = fetch(run, source, mark, result)
-        if hand is None:
-            opened.keep = False
-        else:
-            staged = session.table(source.stage)
-            summary = summarise(staged)
-            stop_where_asked(source, summary)
-            count_load(result, hand, summary, mark)
-            result.duplicate += duplicates.mark(session, source)
-            result.written = result.inserted = writing.insert(session, events(staged, source, turn.batch_no), source.silver, kept(source))
-            if any(row["OUTCOME"] == "quarantined" for row in summary):
-                rows = failing(staged, source, run, turn.batch_no, result.started_at)
-                result.quarantined = writing.insert(session, rows, QUARANTINE, QUARANTINED)
-            settle(run, source, staged, hand, turn.batch_no, result)
+        heard = arrival.consume(run, source)
+        if take(run, source, turn.mark(source.step), turn.batch_no, result):
+            result.detail |= heard.detail
             return run.commit_with(result)
+        opened.keep = heard.is_consumed  # or the stream would start the graph again and again
+    result.detail |= heard.detail
     return run.log(result.nothing_new())
+
+
+def take(run: Run, source: Source, mark: watermark.Mark, batch_no: int, result: StepResult) -> bool:
+    """Takes the batch that waits, inside the caller's transaction, and counts it; False when nothing waits."""
+    session = run.session
+    hand = fetch(run, source, mark, result)
+    if hand is None:
+        return False
+    staged = session.table(source.stage)
+    summary = summarise(staged)
+    stop_where_asked(source, summary)
+    count_load(result, hand, summary, mark)
+    result.duplicate += duplicates.mark(session, source)
+    result.written = result.inserted = writing.insert(session, events(staged, source, batch_no), source.silver, kept(source))
+    if any(row["OUTCOME"] == "quarantined" for row in summary):
+        rows = failing(staged, source, run, batch_no, result.started_at)
+        result.quarantined = writing.insert(session, rows, QUARANTINE, QUARANTINED)
+    settle(run, source, staged, hand, batch_no, result)
+    return True
 
 
 def fetch(run: Run, source: Source, mark: watermark.Mark, result: StepResult) -> watermark.Hand | None:
@@ -69,14 +80,14 @@ def fetch(run: Run, source: Source, mark: watermark.Mark, result: StepResult) ->
     A file may commit in parts: when a load has grown between being counted and being read, both are done again.
     """
     session, own = run.session, (run.pipeline.name, source)
-    bronze, ledger = run.bronze(source), session.table(watermark.LEDGER)
+    bronze = run.bronze(source)
     staged_count = 0
     for _ in range(ATTEMPTS):
         if watermark.take_loads(session, run.bronze_name(source), *own, watermark.floor_of(mark, source)) == 0:
             return None
         hand, loads = watermark.counted(session, *own, mark.lets), watermark.in_hand(session, *own)
         plain = hand.plain
-        rows = watermark.plain_batch(bronze, loads, source) if plain else watermark.batch(bronze, loads, ledger, *own)
+        rows = watermark.plain_batch(bronze, loads, source) if plain else watermark.batch(bronze, loads, filing.places(session), *own)
         decided = screened(judged(transformed(typed(rows, source), source), source, run.silver(source)), source)
         staged_count = writing.insert(session, decided, source.stage, staged_columns(source))
         if staged_count == hand.rows:

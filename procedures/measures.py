@@ -5,6 +5,7 @@ from operator import and_
 
 import snowflake.snowpark.functions as F
 from cleaning import snowpark_type, sql_column
+from expressions import tokens
 from snowflake.snowpark import Column, DataFrame
 from specs import Fact, Kpi
 
@@ -12,6 +13,13 @@ from specs import Fact, Kpi
 def period_of(at: str, period: str) -> Column:
     """First day of the period a timestamp lies in, UTC."""
     return F.date_trunc(period, F.col(at)).cast(snowpark_type("date"))
+
+
+def names_keys(kpi: Kpi, fact: Fact) -> bool:
+    """Whether a KPI asks where its facts point: by, filter or measures name a surrogate key."""
+    texts = [kpi.where, *(measure.expression for measure in kpi.measures)]
+    words = {piece.text.lower() for text in texts for piece in tokens(text)} | set(kpi.by)
+    return bool(words & set(fact.keys()))
 
 
 def touched(rows: DataFrame, kpi: Kpi, fact: Fact) -> DataFrame:

@@ -11,8 +11,11 @@ import applying
 import dimension_step
 import explaining
 import faults
+import materialized
 import names
+import reconciling
 import replaying
+import rewinding
 import runlog
 import spec_file
 import taskgraph
@@ -86,6 +89,25 @@ def is_left(task: taskgraph.Task, newest: dict[str, Any], what: str) -> bool:
     return title not in newest or newest[title]["STATUS"] not in ("succeeded", "nothing new")
 
 
+def rewind(session: Session, source: str, to_at: datetime, dry_run: bool = False) -> dict[str, Any]:
+    """Takes the rows of a source that arrived after a moment again; with `dry_run`, says what that would change."""
+    run = run_of_source(session, source)
+    with announced(run, f"rewind {source}"):
+        return logged(run, f"rewind {source}", lambda: rewinding.rewind(run, source, to_at, dry_run))
+
+
+def reconcile(session: Session, pipeline: str | None = None) -> dict[str, Any]:
+    """Holds bucket, bronze, ledger, silver, quarantine and gold against one another; raises when they do not agree."""
+    wanted = [pipeline] if pipeline else list(applied_names(session))
+    found = [reconciled(open_run(session, name, str(uuid.uuid4()))) for name in wanted]
+    return found[0] if len(found) == 1 else {"pipelines": found}
+
+
+def reconciled(run: Run) -> dict[str, Any]:
+    with announced(run, "reconcile"):
+        return logged(run, "reconcile", lambda: reconciling.reconcile(run))
+
+
 def rebuild(session: Session, dimension: str, from_at: datetime | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Recomputes a dimension from silver and says what it changes; with `dry_run`, what it would change."""
     for name, (_, _, spec) in applying.current(quick(session)).items():
@@ -127,6 +149,24 @@ def explain_row(session: Session, table: str, key: dict[str, Any]) -> dict[str, 
     if name not in known:
         raise LookupError(f"No rows of `{table}` come from files. Tables that do: {', '.join(sorted(known)) or 'none'}")
     return explaining.explain(open_run(session, known[name], str(uuid.uuid4())), name, key)
+
+
+def enable_materialized_views(session: Session, kpi: str | None = None) -> dict[str, Any]:
+    """Materialized views of the KPIs by period, or of one KPI: the legal ones are made, the others explained."""
+    return of_every_pipeline(session, kpi, materialized.enable)
+
+
+def disable_materialized_views(session: Session, kpi: str | None = None) -> dict[str, Any]:
+    return of_every_pipeline(session, kpi, materialized.disable)
+
+
+def of_every_pipeline(session: Session, kpi: str | None, work: Callable[[Run, str | None], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` says of each pipeline that has the KPI, or of all when none is named."""
+    specs = {name: spec for name, (_, _, spec) in applying.current(quick(session)).items()}
+    known = {made.name: name for name, spec in specs.items() for made in spec.kpis}
+    if kpi and kpi not in known:
+        raise LookupError(f"No KPI `{kpi}`. KPIs are: {', '.join(sorted(known)) or 'none'}")
+    return {name: work(open_run(session, name, str(uuid.uuid4())), kpi) for name in specs if not kpi or known[kpi] == name}
 
 
 def apply_packaged(session: Session, pipeline: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Events of a key and what else came for it: the line in the file, the run that took it, the checks it met, what it beat."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -149,7 +150,8 @@ def lines_of(run: Run, source: Source, key: Mapping[str, Any]) -> list[dict[str,
     """The lines of bronze that name a key, read and checked as a load would: a scan of what the sweep has left."""
     bronze = run.bronze(source).with_column("is_repeat", F.lit(False))
     found = cleaning.checked(with_key(cleaning.typed(bronze, source), key, source.types()), checking.of_rows(source))
-    return [values(row) for row in found.select(*names.PROVENANCE, "row_values", "failed_checks").collect()]
+    read = [values(row) for row in found.select(*names.PROVENANCE, cleaning.row_values(source).alias("row_values"), "failed_checks").collect()]
+    return [{**line, "row_values": json.loads(line["row_values"])} for line in read]  # the client gives a VARIANT as text
 
 
 def entries_of(run: Run, source: Source, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

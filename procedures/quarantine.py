@@ -100,7 +100,7 @@ def corrections(source: Source, values: Any) -> list[tuple[SourceColumn, str]]:
             raise CorrectionRefused(f"{source.name}: {reason or unknown('column', str(name).lower(), known)}")
         if isinstance(value, (Mapping, list)) and column.type != "variant":
             raise CorrectionRefused(f"{source.name}.{name}: found {json.dumps(value)}, expected a text, as a file would hold it.")
-        checked.append((column, as_received(value, source)))
+        checked.append((column, as_json(value, source)))
     return checked
 
 
@@ -117,10 +117,10 @@ def read(values: Any) -> Mapping[str, Any]:
     return found
 
 
-def as_received(value: Any, source: Source) -> str:
+def as_json(value: Any, source: Source) -> str:
     """A value as JSON: as it is in a record; in a file of rows all are texts.
 
-    >>> as_received(30, Source("orders", "", "csv", (), "", ())), as_received(None, Source("orders", "", "csv", (), "", ()))
+    >>> as_json(30, Source("orders", "", "csv", (), "", ())), as_json(None, Source("orders", "", "csv", (), "", ()))
     ('"30"', 'null')
     """
     if source.format == "json" or value is None or isinstance(value, str):

@@ -43,6 +43,7 @@ def read_pipeline(root: Node) -> specs.Pipeline:
         name=file.read("pipeline") or "unnamed",
         comment=file.read("comment"),
         schedule=file.made("schedule", read_schedule, "1 minute"),
+        when=file.read("when"),
         bronze_retention=retention.read("bronze"),
         log_retention=retention.read("log"),
         sources=sources,
@@ -141,6 +142,8 @@ def read_dimension(name: str, node: Node, sources: Mapping[str, specs.Source]) -
         node.wrong(f"`{column}` is named twice among key, tracked, overwritten, original and version")
     for column in sorted(set(made.current) - set(made.tracked)):
         node.mapping()["current"].wrong(f"`{column}` is not tracked; `current` adds the latest value of a tracked column")
+    if made.ignore_nulls and source and source.is_snapshot:
+        node.mapping()["ignore_nulls"].wrong("an extract says all there is: its NULLs are values")
     for column in sorted(set(made.current_columns) & set(policies)):
         node.mapping()["current"].wrong(f"the source has a column `{column}` already")
     return made
@@ -177,6 +180,9 @@ def read_fact(
         )
         entry.close()
         key = dimensions[made.dimension].key if made.dimension in dimensions else made.by
+        looked_into = sources.get(dimensions[made.dimension].source) if made.dimension in dimensions else None
+        if looked_into and looked_into.sequence_type != "timestamp":
+            item.wrong(f"{made.dimension} counts its changes and does not date them: no time can be looked up in it")
         if key and len(key) != len(made.by):
             item.wrong(f"`by` has {len(made.by)} columns, the key of {made.dimension} {len(key)}: {', '.join(key)}")
         return made

@@ -54,6 +54,8 @@ PARTS: dict[str, tuple[str, tuple[Key, ...]]] = {
         Key("pipeline", "name", "the pipeline's name; its tasks and control rows carry it", "shop", needed=True),
         Key("comment", "text", "what the pipeline is for", "Customers and orders of the shop"),
         Key("schedule", "duration", "how often its graph starts; 10 seconds at least", "1 minute", "1 minute"),
+        Key("when", "word", "what starts its graph: the schedule, or streams on bronze when files arrive; the schedule then looks "
+            "after what they missed", "arrival", "schedule", words=specs.WHEN),
         Key("retention", "part", "how long rows are kept that are not needed any more", "{bronze: 7 days, log: 90 days}",
             part="retention"),
         Key("sources", "parts", "the feeds, each with its files, columns and checks", "", needed=True, part="source"),

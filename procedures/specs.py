@@ -16,6 +16,7 @@ ON_DELETE = ("close", "ignore", "new_record")
 ABSENT = ("null", "carry")
 UNREADABLE = ("quarantine", "null")
 FILE_VERSIONS = ("1", "2")
+WHEN = ("schedule", "arrival")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Source:
         """`timestamp`, or `integer` where the source counts its changes and does not date them."""
         kind = self.types().get(self.effective_at, "timestamp")
         return "integer" if kind == "integer" else "timestamp"
+
+    @property
+    def stream(self) -> str:
+        """The append-only stream on the bronze table, beside it; there when the pipeline runs on arrival."""
+        return names.identifier(f"{self.name}_stream")
 
     @property
     def silver(self) -> str:
@@ -302,6 +308,7 @@ class Pipeline:
     log_retention: timedelta = timedelta(days=90)
     freshness: Mapping[str, timedelta] = field(default_factory=dict)
     comment: str = ""
+    when: str = "schedule"  # or `arrival`: streams on bronze start the graph, the schedule looks after what they missed
     calendar: str = ""  # the date dimension that facts point to
     tests: tuple[Example, ...] = field(default=(), compare=False)
 

@@ -10,7 +10,8 @@ from specs import Pipeline, Source
 class Task:
     """One step of a pipeline: the call its task makes, and the tasks it waits for.
 
-    The root has a schedule and waits for nothing; the finalizer waits for all, whether they succeeded or not.
+    The root has a schedule, or streams whose rows start it, and waits for nothing; the finalizer waits for all, whether
+    they succeeded or not.
     """
 
     name: str
@@ -18,6 +19,7 @@ class Task:
     target: str
     after: tuple[str, ...] = ()
     schedule: str = ""
+    streams: tuple[str, ...] = ()
     is_finalizer: bool = False
 
 
@@ -31,7 +33,14 @@ def plan(pipeline: Pipeline) -> list[Task]:
     def task(step: str, target: str, after: list[str]) -> Task:
         return Task(task_name(pipeline, step, target), step, target, tuple(dict.fromkeys(after)))
 
-    root = Task(task_name(pipeline, "begin"), "begin", "", schedule=pipeline.schedule)
+    on_arrival = pipeline.when == "arrival"
+    root = Task(
+        task_name(pipeline, "begin"),
+        "begin",
+        "",
+        schedule="" if on_arrival else pipeline.schedule,
+        streams=tuple(source.stream for source in pipeline.sources) if on_arrival else (),
+    )
     loads = {
         source.name: task("load", source.name, [task_name(pipeline, "load", name) for name in source.references] or [root.name])
         for source in in_order(pipeline)
@@ -69,6 +78,16 @@ def in_order(pipeline: Pipeline) -> list[Source]:
     for source in pipeline.sources:
         place(source)
     return ordered
+
+
+def look(pipeline: Pipeline) -> Task | None:
+    """Beside a graph that runs on arrival: the whole run on the schedule, for what its streams missed.
+
+    A stream that has gone stale starts nothing any more; the ledger still knows which rows were not taken.
+    """
+    if pipeline.when != "arrival":
+        return None
+    return Task(task_name(pipeline, "look"), "look", "", schedule=pipeline.schedule)
 
 
 def task_name(pipeline: Pipeline, step: str, target: str = "") -> str:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import filing
 import runlog
 import snowflake.snowpark.functions as F
 import turns
@@ -68,6 +69,8 @@ def sweep(run: Run) -> StepResult:
     with writing.transaction(run.session):
         run.take_turn(result)
         run.session.table(CHANGED_WINDOW).delete(used_windows(run))
+        for source in run.pipeline.sources:
+            filing.fold(run.session, run.bronze_name(source), run.pipeline.name, source, cutoff, result.started_at)
         return run.commit_with(result)
 
 

@@ -14,9 +14,10 @@ from snowflake.snowpark import Column, DataFrame, Row, Session, Window
 from specs import Source
 
 CONTROL, LEDGER, HAND = "control.parameter_control", "control.ledger", "control.loads_in_hand"
+FILES = "control.file_ledger"  # see filing
 ENTRY = (
     *("pipeline", "source", "file_name", "content_key", "loaded_at", "first_row", "last_row", "row_count"),
-    *("is_duplicate", "batch_no", "taken_at"),
+    *("is_duplicate", "batch_no", "taken_at", "event_count", "quarantined_count"),
 )
 LOAD = ("file_name", "content_key", "loaded_at")  # one load of one file
 BEGINNING = datetime(1900, 1, 1)
@@ -178,6 +179,7 @@ def waiting_sql(bronze: str) -> str:
     )
     SELECT ?, ?, file_name, content_key, loaded_at, row_count, COUNT(*) OVER (PARTITION BY content_key) = 1
         AND content_key NOT IN (SELECT content_key FROM control.ledger WHERE pipeline = ? AND source = ?)
+        AND content_key NOT IN (SELECT content_key FROM control.file_ledger WHERE pipeline = ? AND source = ?)
     FROM waiting
     """
     return f"""INSERT INTO {HAND} (pipeline, source, waiting_file, waiting_content, waiting_at, row_count, is_plain)
@@ -198,13 +200,14 @@ waiting AS (
 )
 SELECT ?, ?, file_name, content_key, loaded_at, row_count, COUNT(*) OVER (PARTITION BY content_key) = 1
     AND content_key NOT IN (SELECT content_key FROM {LEDGER} WHERE pipeline = ? AND source = ?)
+    AND content_key NOT IN (SELECT content_key FROM {FILES} WHERE pipeline = ? AND source = ?)
 FROM waiting"""
 
 
 def take_loads(session: Session, bronze: str, pipeline: str, source: Source, floor: datetime) -> int:
     """Takes the waiting loads in hand; gives their number."""
     own = (pipeline, source.name)
-    noted = session.sql(waiting_sql(bronze), params=[floor, *own, floor, *own, *own]).collect()
+    noted = session.sql(waiting_sql(bronze), params=[floor, *own, floor, *own, *own, *own]).collect()
     return int(noted[0][0])
 
 
@@ -263,6 +266,7 @@ def batch(bronze: DataFrame, loads: DataFrame, ledger: DataFrame, pipeline: str,
     """The rows of bronze a load takes, with `is_repeat`: its place in its file's content was taken before.
 
     That is a re-sent file, under its own name or another, or one loaded twice; earlier in the same batch counts too.
+    Reads of `ledger`: pipeline, source, the load, first_row, last_row, is_duplicate
     """
     rows = rows_of(bronze, loads)
     own = entries(ledger, pipeline, source)
@@ -309,11 +313,18 @@ def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now:
     """Ledger rows for a batch: one for each unbroken run of row numbers of one load."""
     load = (*LOAD, "is_repeat")
     in_file = Window.partition_by(*load).order_by("row_number")
-    runs = staged.with_column("run_no", F.col("row_number") - F.row_number().over(in_file))
+    runs = staged.select(
+        *[F.col(name) for name in (*load, "row_number")],
+        (F.col("row_number") - F.row_number().over(in_file)).alias("run_no"),
+        F.iff(F.col("outcome") == F.lit("event"), F.lit(1), F.lit(0)).alias("is_event"),
+        F.iff(F.col("outcome") == F.lit("quarantined"), F.lit(1), F.lit(0)).alias("is_quarantined"),
+    )
     grouped = runs.group_by(*load, "run_no").agg(
         F.min(F.col("row_number")).alias("first_row"),
         F.max(F.col("row_number")).alias("last_row"),
         F.count(F.lit(1)).alias("row_count"),
+        F.sum(F.col("is_event")).alias("event_count"),
+        F.sum(F.col("is_quarantined")).alias("quarantined_count"),
     )
     return grouped.select(
         F.lit(pipeline).alias("pipeline"),
@@ -323,4 +334,5 @@ def ranges(staged: DataFrame, pipeline: str, source: Source, batch_no: int, now:
         F.col("is_repeat").alias("is_duplicate"),
         F.lit(batch_no).alias("batch_no"),
         F.lit(now).alias("taken_at"),
+        *[F.col(name) for name in ("event_count", "quarantined_count")],
     )

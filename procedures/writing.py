@@ -112,6 +112,11 @@ def missing(
     return desired.join(there, on=match(key, [f"there_{column}" for column in key], null_keys), how="leftanti")
 
 
+def in_scope(rows: DataFrame, scope: DataFrame, key: Sequence[str], null_keys: bool = False) -> DataFrame:
+    """Rows of the scope, whose columns are named `touched_…`."""
+    return rows.join(scope, on=match(key, [f"touched_{column}" for column in key], null_keys), how="leftsemi")
+
+
 def delete_undesired(
     session: Session,
     target: str,
@@ -122,10 +127,8 @@ def delete_undesired(
     null_keys: bool = False,
 ) -> int:
     """Removes rows of the scope that are not desired.  The scope's columns are named `touched_…`."""
-    inside = match(scope_key, [f"touched_{column}" for column in scope_key], null_keys)
     wanted = renamed(desired, key, "wanted")
-    in_scope = session.table(target).join(scope, on=inside, how="leftsemi")
-    gone = in_scope.join(wanted, on=match(key, [f"wanted_{column}" for column in key], null_keys), how="leftanti")
+    gone = in_scope(session.table(target), scope, scope_key, null_keys).join(wanted, on=match(key, [f"wanted_{column}" for column in key], null_keys), how="leftanti")
     old = renamed(gone, key, "old")
     result = session.table(target).delete(match(key, [f"old_{column}" for column in key], null_keys), old)
     return int(result.rows_deleted)
@@ -134,6 +137,13 @@ def delete_undesired(
 def count_of_batch(session: Session, table: str, batch_no: int) -> int:
     """Rows that carry this batch number: what was really written, not what was meant to be."""
     return session.table(table).filter(F.col("batch_no") == F.lit(batch_no)).count()
+
+
+def count_standing(session: Session, target: str, desired: DataFrame, key: Sequence[str], values: Sequence[str]) -> int:
+    """Desired rows that the target holds as they are, NULL being equal to NULL."""
+    there = renamed(session.table(target), [*key, *values], "there")
+    same = match([*key, *values], [f"there_{column}" for column in (*key, *values)], null_keys=True)
+    return desired.join(there, on=same, how="leftsemi").count()
 
 
 def reconcile(

@@ -38,3 +38,9 @@ AS
         _loaded_at = METADATA$START_SCAN_TIME
     )
     ON_ERROR = SKIP_FILE;
+
+-- What starts the graph. A stream that was not read for two weeks goes stale; firn pipes status says so, the ledger makes up for it.
+CREATE STREAM IF NOT EXISTS firn_landing.bronze.sales_stream
+    ON TABLE firn_landing.bronze.sales
+    APPEND_ONLY = TRUE
+    COMMENT = 'Firn: rows that arrive in bronze.sales';

@@ -4,3 +4,4 @@
 USE ROLE firn_loader;
 
 GRANT SELECT, DELETE ON TABLE firn_landing.bronze.sales TO APPLICATION firn;
+GRANT SELECT ON STREAM firn_landing.bronze.sales_stream TO APPLICATION firn;

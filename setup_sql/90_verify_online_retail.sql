@@ -1,6 +1,6 @@
 -- Made by `firn setup-sql` from the sources of pipeline online_retail; change the pipeline file, not this.
--- Is everything in place, and did everything load? Changes nothing. Needs a warehouse: snow sql --warehouse <yours> -f …
-USE ROLE firn_loader;
+-- Is everything in place, and did everything load? Changes nothing. Needs a warehouse: snow sql --warehouse firn_wh -f …
+USE ROLE SYSADMIN;
 
 LIST @firn_landing.bronze.landing/online_retail/;
 
@@ -12,6 +12,9 @@ SELECT
 SELECT 'sales' AS source, COUNT(*) AS row_count, COUNT(DISTINCT _file_name) AS file_count, MAX(_loaded_at) AS newest
 FROM firn_landing.bronze.sales
 ORDER BY source;
+
+-- stale is false. When it is true: firn pipes status says what to do.
+SHOW STREAMS IN SCHEMA firn_landing.bronze;
 
 -- Files of the last day that did not load, or not whole; one query per table.
 SELECT file_name, status, row_count, row_parsed, error_count, first_error_message, first_error_line_number

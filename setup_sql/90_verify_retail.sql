@@ -1,6 +1,6 @@
 -- Made by `firn setup-sql` from the sources of pipeline retail; change the pipeline file, not this.
--- Is everything in place, and did everything load? Changes nothing. Needs a warehouse: snow sql --warehouse <yours> -f …
-USE ROLE firn_loader;
+-- Is everything in place, and did everything load? Changes nothing. Needs a warehouse: snow sql --warehouse firn_wh -f …
+USE ROLE SYSADMIN;
 
 LIST @firn_landing.bronze.landing/crm/customers/;
 LIST @firn_landing.bronze.landing/erp/inventory/;

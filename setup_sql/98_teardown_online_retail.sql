@@ -3,4 +3,5 @@
 USE ROLE firn_loader;
 
 DROP PIPE IF EXISTS firn_landing.bronze.sales_pipe;
+DROP STREAM IF EXISTS firn_landing.bronze.sales_stream;
 DROP TABLE IF EXISTS firn_landing.bronze.sales;

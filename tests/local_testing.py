@@ -65,9 +65,13 @@ UNITS = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1, "millisecond":
 @patch(F.dateadd)
 def added(part: str, count: ColumnEmulator, at: ColumnEmulator) -> ColumnEmulator:
     """DATEADD; local testing's own does not bear a count that is NULL."""
-    found = [
-        None if is_null(n) or is_null(a) else a + timedelta(seconds=float(n) * UNITS[part.lower()]) for n, a in zip(count, at, strict=True)
-    ]
+
+    def moved(moment: datetime, by: Any) -> datetime:
+        if part.lower() == "year":
+            return moment.replace(year=moment.year + int(by))
+        return moment + timedelta(seconds=float(by) * UNITS[part.lower()])
+
+    found = [None if is_null(n) or is_null(a) else moved(a, n) for n, a in zip(count, at, strict=True)]
     result = ColumnEmulator(data=found, dtype=object)
     result.sf_type = ColumnType(at.sf_type.datatype, True)
     return result

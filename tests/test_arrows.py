@@ -19,11 +19,11 @@ SPECS = {
 }
 PURE = {
     *("cleaning", "cleaning_words", "checking", "history", "history_events", "history_fast", "facts", "measures"),
-    *("taskgraph", "validity", "transform_example", "transforming", "quarantine", "catalogue", "calendars"),
+    *("taskgraph", "told", "validity", "transform_example", "transforming", "quarantine", "catalogue", "calendars"),
 }
 STATEMENTS = {"ddl", "changes"}  # SQL text made from specs; sends nothing
-INPUT_OUTPUT = {"writing", "watermark", "runlog", "turns"}
-STEPS = {"dimension_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance"}
+INPUT_OUTPUT = {"filing", "writing", "watermark", "runlog", "turns"}
+STEPS = {"arrival", "dimension_step", "fact_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance", "materialized", "reconciling", "rewinding"}
 HANDLERS = {"pipeline"}
 
 # Layer → what its modules may import besides one another.

@@ -93,9 +93,31 @@ CREATE TABLE IF NOT EXISTS control.ledger (
     row_count       NUMBER          NOT NULL,
     is_duplicate    BOOLEAN         NOT NULL,
     batch_no        NUMBER          NOT NULL,
-    taken_at        TIMESTAMP_NTZ   NOT NULL
+    taken_at        TIMESTAMP_NTZ   NOT NULL,
+    event_count         NUMBER,                 -- of row_count: became events; NULL in rows from before it was counted
+    quarantined_count   NUMBER                  -- of row_count: wait in quarantine; the rest said nothing new
 );
+ALTER TABLE control.ledger ADD COLUMN IF NOT EXISTS event_count NUMBER;
+ALTER TABLE control.ledger ADD COLUMN IF NOT EXISTS quarantined_count NUMBER;
 GRANT SELECT ON TABLE control.ledger TO APPLICATION ROLE app_admin;
+
+-- What was taken of a file whose rows the sweep has deleted; kept for good, so that a file sent again years later is known.
+-- Entries of the ledger are folded into it when all of a file's are past retention and gone from bronze.
+CREATE TABLE IF NOT EXISTS control.file_ledger (
+    pipeline        VARCHAR         NOT NULL,
+    source          VARCHAR         NOT NULL,
+    file_name       VARCHAR         NOT NULL,
+    content_key     VARCHAR         NOT NULL,
+    first_row       NUMBER,                     -- of the rows taken, an unbroken range; NULL: all were duplicates
+    last_row        NUMBER,
+    rows_taken      NUMBER          NOT NULL,   -- to silver or quarantine, or found to be there
+    rows_duplicate  NUMBER          NOT NULL,   -- rows whose place in the content had been taken before
+    first_taken_at  TIMESTAMP_NTZ   NOT NULL,
+    last_taken_at   TIMESTAMP_NTZ   NOT NULL,
+    last_loaded_at  TIMESTAMP_NTZ   NOT NULL,   -- the newest load of the file
+    folded_at       TIMESTAMP_NTZ   NOT NULL
+);
+GRANT SELECT ON TABLE control.file_ledger TO APPLICATION ROLE app_admin;
 
 -- The loads of files that a load step has in hand, counted in bronze before their rows are read; empty between loads.
 CREATE TABLE IF NOT EXISTS control.loads_in_hand (
@@ -185,3 +207,23 @@ CREATE TABLE IF NOT EXISTS control.changed_window (
     batch_no        NUMBER          NOT NULL
 );
 GRANT SELECT ON TABLE control.changed_window TO APPLICATION ROLE app_admin;
+
+-- What moves a stream: loads of pipelines that run on arrival read theirs into here. It never has rows.
+CREATE TABLE IF NOT EXISTS control.stream_read (
+    content_key     VARCHAR
+);
+GRANT SELECT ON TABLE control.stream_read TO APPLICATION ROLE app_admin;
+
+-- What reconcile found, one row per comparison: how many rows each side has, how many differ, and which, by name.
+CREATE TABLE IF NOT EXISTS control.reconciliation (
+    reconciled_at       TIMESTAMP_NTZ   NOT NULL,
+    run_id              VARCHAR         NOT NULL,
+    pipeline            VARCHAR         NOT NULL,
+    part                VARCHAR         NOT NULL,   -- 'source orders', 'dimension dim_customer', 'fact fact_orders', …
+    comparison          VARCHAR         NOT NULL,   -- 'ledger and silver', …
+    expected_count      NUMBER,
+    found_count         NUMBER,
+    difference_count    NUMBER,                     -- 0: the sides agree; NULL: not compared, see detail
+    detail              VARIANT
+);
+GRANT SELECT ON TABLE control.reconciliation TO APPLICATION ROLE app_admin;

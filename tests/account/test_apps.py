@@ -186,7 +186,7 @@ def test_a_revoked_grant_is_gone(shop):
 @pytest.mark.parametrize("sql", [
     "CREATE DYNAMIC TABLE d TARGET_LAG = '1 minute' WAREHOUSE = w AS SELECT 1",
     "CREATE MATERIALIZED VIEW m AS SELECT 1",
-    "CREATE ALERT a SCHEDULE = '1 minute' IF (EXISTS (SELECT 1)) THEN SELECT 1",
+    "CREATE EXTERNAL FUNCTION f(a NUMBER) RETURNS NUMBER API_INTEGRATION = i AS 'https://example.org'",
     "VACUUM",
     "PRAGMA database_list",
     "ATTACH 'x.db'",

@@ -203,6 +203,19 @@ def test_keys_are_remembered_and_not_enforced_but_not_null_is(t: Run) -> None:
         t("INSERT INTO k VALUES (NULL, 1)")
 
 
+def test_foreign_keys_are_shown_with_the_keys_they_name_as_drivers_read_them(t: Run) -> None:
+    t("CREATE OR REPLACE TABLE parent (a INT, b INT, CONSTRAINT parent_pk PRIMARY KEY (a, b) NOT ENFORCED RELY)")
+    t("CREATE OR REPLACE TABLE child (x INT, y INT, CONSTRAINT child_fk FOREIGN KEY (x, y) REFERENCES parent (a, b) NOT ENFORCED RELY)")
+
+    found = t("SHOW IMPORTED KEYS IN TABLE child")
+
+    assert [(row[3], row[4], row[7], row[8], row[9], row[12], row[15]) for row in found] == [
+        ("PARENT", "A", "CHILD", "X", 1, "CHILD_FK", "true"),
+        ("PARENT", "B", "CHILD", "Y", 2, "CHILD_FK", "true"),
+    ]
+    assert [row[7] for row in t("SHOW PRIMARY KEYS IN TABLE parent")] == ["true", "true"]
+
+
 @pytest.mark.parametrize(("change", "columns"), [
     pytest.param("ALTER TABLE a ADD COLUMN IF NOT EXISTS c VARCHAR(5) NOT NULL DEFAULT 'x'", {"ID": "N", "V": "Y", "C": "N"}, id="add"),
     pytest.param("ALTER TABLE a ADD COLUMN c INT, d INT", {"ID": "N", "V": "Y", "C": "Y", "D": "Y"}, id="add two"),

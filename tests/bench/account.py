@@ -57,16 +57,16 @@ class Bench:
             return cursor.execute(sql, params).fetchall()
 
     def step(self, pipeline: str, step: str, target: str) -> dict[str, Any]:
-        """One step through the handlers: seconds, statements and describes of the step itself, and its counts."""
+        """One step through the handlers: seconds by the clock and of both processors (client and account are this process), statements and describes of the step itself, and its counts."""
         import pipeline as handlers
 
         run = handlers.open_run(self.session, pipeline, "bench")
         before = dict(self.account.counted)
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), time.process_time()
         counts = handlers.run_one(run, step, target)
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - spent
         statements = {key: self.account.counted[key] - before[key] for key in before}
-        return {"seconds": seconds, **statements, "counts": counts}
+        return {"seconds": seconds, "cpu": cpu, **statements, "counts": counts}
 
     def close(self) -> None:
         self.session.close()

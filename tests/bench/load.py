@@ -88,7 +88,7 @@ def firn(rows: int, history: int) -> dict[str, Any]:
         found = bench.duck("SELECT (SELECT count(*) FROM firn.silver.orders), (SELECT count(*) FROM firn.control.quarantine)")[0]
         bench.close()
     return {
-        "seconds": busy["seconds"], "statements": busy["run"], "describes": busy["described"], "counts": busy["counts"], "rows": found,
+        "seconds": busy["seconds"], "cpu": busy["cpu"], "statements": busy["run"], "describes": busy["described"], "counts": busy["counts"], "rows": found,
         "idle_seconds": idle["seconds"], "idle_statements": idle["run"] + idle["described"], "memory": peak_memory_mb(),
     }  # fmt: skip
 
@@ -113,7 +113,7 @@ def hand_written(rows: int, history: int) -> dict[str, Any]:
         con.execute("CREATE TABLE silver (order_id VARCHAR, line_no BIGINT, email VARCHAR, sku VARCHAR, quantity BIGINT, unit_price DECIMAL(12,2), currency VARCHAR, region VARCHAR, status VARCHAR, note VARCHAR, ordered_at TIMESTAMP, updated_at TIMESTAMP, file_name VARCHAR, row_number BIGINT)")
         con.execute("CREATE TABLE quarantine (file_name VARCHAR, row_number BIGINT, failed VARCHAR[], row_values JSON)")
         con.execute("CHECKPOINT")
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), time.process_time()
         con.execute("BEGIN")
         con.execute(f"""
             CREATE TEMP TABLE batch AS
@@ -135,10 +135,10 @@ def hand_written(rows: int, history: int) -> dict[str, Any]:
             FROM batch WHERE len(failed) = 0
             QUALIFY row_number() OVER (PARTITION BY order_id, line_no, email, sku, quantity, unit_price, currency, region, status, note, ordered_at, updated_at ORDER BY row_number) = 1""")
         con.execute("COMMIT")
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - spent
         found = con.execute("SELECT (SELECT count(*) FROM silver), (SELECT count(*) FROM quarantine)").fetchone()
         con.close()
-    return {"seconds": seconds, "rows": found, "memory": peak_memory_mb()}
+    return {"seconds": seconds, "cpu": cpu, "rows": found, "memory": peak_memory_mb()}
 
 
 def measured(who: str, rows: int, history: int) -> dict[str, Any]:
@@ -150,11 +150,12 @@ def measured(who: str, rows: int, history: int) -> dict[str, Any]:
 
 
 def table(sizes: list[tuple[int, int]]) -> None:
-    print("rows        history     firn s  rows/s     hand s  ratio  statements  describes  idle s  idle statements  firn MB  hand MB")
+    print("rows        history     firn s  rows/s     hand s  ratio  firn cpu  hand cpu  ratio  statements  describes  idle s  idle statements  firn MB  hand MB")
     for rows, history in sizes:
         ours, theirs = measured("firn", rows, history), measured("hand", rows, 0)
         print(
             f"{rows:>9,}  {history:>10,}  {ours['seconds']:>7.2f}  {rows / ours['seconds']:>8,.0f}  {theirs['seconds']:>7.2f}  {ours['seconds'] / theirs['seconds']:>5.1f}"
+            f"  {ours['cpu']:>8.2f}  {theirs['cpu']:>8.2f}  {ours['cpu'] / theirs['cpu']:>5.1f}"
             f"  {ours['statements']:>10}  {ours['describes']:>9}  {ours['idle_seconds']:>6.2f}  {ours['idle_statements']:>15}  {ours['memory']:>7.0f}  {theirs['memory']:>7.0f}",
             flush=True,
         )

@@ -42,6 +42,10 @@ def test_deploy_run_upgrade_and_teardown_with_the_unmodified_cli(empty_account: 
     assert query(place, "SELECT COUNT(*) AS n FROM firn.control.pipeline_log")[0]["n"] >= kept, "state survives an upgrade"
     assert query_versions(place) == [2]
     run_scripts(place, "90", "90")
+    conditions = {row["name"]: row["condition"] for row in rows_of(place, "SHOW ALERTS")}
+    assert set(conditions) == {"STEP_FAILED", "NOTHING_RUNS"}
+    for condition in conditions.values():  # the local account runs no alerts, their questions it can answer
+        assert query(place, condition.replace("SNOWFLAKE.ALERT.LAST_SUCCESSFUL_SCHEDULED_TIME()", "CURRENT_TIMESTAMP()")) == []
 
     place.snow("app", "teardown", "--connection", "local", "--force", "--cascade")
     assert query_applications(place) == []

@@ -51,6 +51,7 @@ SALES = [
     ("fact", "fact_orders"),
     ("measure", "monthly_metrics"),
     ("measure", "customer_report"),
+    ("measure", "orders_by_region"),
 ]
 PROVENANCE = "_file_name VARCHAR, _row_number NUMBER, _content_key VARCHAR, _modified_at TIMESTAMP_NTZ, _loaded_at TIMESTAMP_NTZ"
 

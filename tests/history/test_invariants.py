@@ -65,6 +65,7 @@ def test_type_1_of_the_stream_is_the_current_versions_of_type_2(account):
     """Rule 20, its last part, on the frame itself: a current version that is not the last state is a fault."""
     import dimension_step
     import history
+    import history_events
 
     dimension, _ = streams.declared("plain")
     laid(account, streams.event("plain", 10, id=1, city="A"), streams.event("plain", 10, id=2, city="A"))
@@ -73,7 +74,7 @@ def test_type_1_of_the_stream_is_the_current_versions_of_type_2(account):
         INSERT INTO firn.stage.dim_plain (id, city, valid_from, opens, is_new, shows, is_last, is_gone)
         VALUES (1, 'B', '2024-02-01', TRUE, TRUE, TRUE, TRUE, FALSE), (2, 'A', '2024-02-01', FALSE, TRUE, TRUE, TRUE, TRUE), (3, 'A', '2024-02-01', TRUE, TRUE, TRUE, TRUE, FALSE)""")
     staged = session.table(dimension.stage)
-    standing = dimension_step.of_scope(session.table(dimension.table), dimension_step.scope_of(staged, dimension), dimension)
+    standing = history_events.of_keys(session.table(dimension.table), dimension_step.scope_of(staged, dimension), dimension.key)
 
     found = {row["ID"]: row["FAULT"] for row in history.broken(standing, staged, dimension).collect()}
 

@@ -28,8 +28,9 @@ IN_THE_PURE_PART = [
     pytest.param(history_events, "Window.partition_by(*key, \"effective_at\").order_by(*newest_first(source)[1:])", "Window.partition_by(*key, \"effective_at\").order_by(\"batch_no\")", "plain policies", id="tie by batch"),
     pytest.param(history_events, "ranked.filter(F.col(\"instant_rank\") == F.lit(1))", "ranked", "plain", id="several events of an instant"),
     pytest.param(history, "F.lead(\"boundary_at\", 1, None, True)", "F.lead(\"boundary_at\", 1, None, False)", "plain", id="ends at the next event, whatever it says"),
-    pytest.param(history, "return Window.partition_by(*dimension.key).order_by(F.col(\"is_deleted\"), F.col(\"effective_at\").desc())", "return Window.partition_by(*dimension.key).order_by(F.col(\"effective_at\").desc())", "policies", id="type 1 from a tombstone"),
-    pytest.param(history, "order_by(F.col(\"is_deleted\"), *unsaid, F.col(\"effective_at\"))", "order_by(F.col(\"is_deleted\"), *unsaid, F.col(\"effective_at\").desc())", "policies", id="type 0 takes the last value"),
+    pytest.param(history, "F.iff(dead, F.lit(None), F.col(\"effective_at\")).alias(\"living_at\")", "F.col(\"effective_at\").alias(\"living_at\")", "policies", id="type 1 from a tombstone"),
+    pytest.param(history, "F.min(F.col(f\"said_{column}_at\"))", "F.max(F.col(f\"said_{column}_at\"))", "policies", id="type 0 takes the last value"),
+    pytest.param(history, "dead | F.col(f\"unsaid_{column}\")", "dead", "partial absent", id="type 0 takes what was not said"),
     pytest.param(history_events, "said &= F.col(column).is_not_null()", "pass", "partial", id="a NULL overwrites in partial updates"),
     pytest.param(history_events, "Window.partition_by(*key, \"life\", f\"block_{column}\")", "Window.partition_by(*key, f\"block_{column}\")", "partial absent", id="values carry over a tombstone"),
     pytest.param(history_events, "F.col(\"first_at\") <= F.col(\"truncate_effective_at\")", "F.col(\"first_at\") > F.col(\"truncate_effective_at\")", "truncated", id="truncations reach the wrong keys"),
@@ -38,10 +39,11 @@ IN_THE_PURE_PART = [
 ]  # fmt: skip
 IN_THE_STEP = [
     pytest.param(history_fast, "(F.col(\"effective_at\") >= F.col(\"new_at\"))", "(F.col(\"effective_at\") > F.col(\"new_at\"))", "plain", id="<= for <: a tie is not late"),
-    pytest.param(history_fast, "spoken(last, \"valid_from\", False).union_all(spoken(ended, \"valid_to\", True))", "spoken(last, \"valid_from\", False)", "plain", id="the seed of a closed version goes on"),
-    pytest.param(history_fast, "late = late_keys(events, dimension, since, floor)", "late = late_keys(events, dimension, since, floor).filter(F.lit(False))", "plain", id="every key takes the short way"),
-    pytest.param(dimension_step, "pairs.filter(~F.col(\"is_gone\"))", "pairs", "plain", id="versions that are gone stay"),
-    pytest.param(dimension_step, "updated = spread(session, target, scope, stamp) if scope is not None and target.of_key else 0", "updated = 0", "policies", id="type 1 on new versions only"),
+    pytest.param(history_fast, "counted.filter(F.col(\"open_count\") == F.lit(0))", "counted.filter(F.lit(False))", "plain", id="keys that are gone are taken for new"),
+    pytest.param(history_fast, "late = late_keys(events, dimension, source, since, floor)", "late = late_keys(events, dimension, source, since, floor).filter(F.lit(False))", "plain", id="every key takes the short way"),
+    pytest.param(history_fast, "if has_ties or is_partial(dimension, source)", "if is_partial(dimension, source)", "plain", id="ties among new events are not looked for"),
+    pytest.param(dimension_step, "here.changes.filter(~F.col(\"is_gone\"))", "here.changes", "plain", id="versions that are gone stay"),
+    pytest.param(dimension_step, "touched = ~stands(target) | gets_others(target)", "touched = ~stands(target)", "policies", id="type 1 on new versions only"),
     pytest.param(dimension_step, "F.col(\"opens\") | F.col(\"is_new\") | F.col(\"is_last\")", "F.col(\"opens\") | F.col(\"is_new\")", "plain", id="keys of which nothing opens are out of scope"),
 ]  # fmt: skip
 

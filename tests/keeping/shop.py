@@ -12,7 +12,7 @@ from tests.bench.account import Bench
 SPEC = """
 pipeline: shop
 schedule: 1 hour
-retention: {bronze: 7 days, log: 90 days}
+retention: {bronze: 3650 days, log: 90 days}
 sources:
   customers:
     files: {prefix: crm/customers/, format: csv}

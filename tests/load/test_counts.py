@@ -6,13 +6,15 @@ was written by the server, so the two cannot agree by having the same fault.
 
 from __future__ import annotations
 
+import facts
 import loading
 import pytest
 import snowflake.snowpark.functions as F
 import watermark
+import writing
 from runlog import AccountsUnbalanced
 
-from tests.load.conftest import Shop
+from tests.load.conftest import STEPS, Shop
 
 FOUR = "1 Paris 2024-01-01, 2 Rome 2024-01-02, 3 - 2024-01-03, 1 Paris 2024-01-01"  # two events, one that fails, one copy
 
@@ -73,3 +75,47 @@ def test_a_load_that_loses_or_doubles_a_row_is_red(shop, monkeypatch, module, fu
     assert expected in str(raised.value)
     assert nothing_was_written(shop)
     assert shop.log("load people")["status"] == "failed"
+
+
+GOLD = [
+    pytest.param("fact", "fact_moves", facts, "touched_grains", id="the grains to look at"),
+    pytest.param("fact", "fact_moves", facts, "outcomes", id="the last word on each grain"),
+    pytest.param("fact", "fact_moves", facts, "pointed", id="pointing to versions"),
+    pytest.param("fact", "fact_moves", writing, "missing", id="adding facts"),
+    pytest.param("measure", "moves_by_month", writing, "missing", id="adding numbers"),
+]
+
+
+@pytest.mark.parametrize(("step", "target", "module", "function"), GOLD)
+@pytest.mark.parametrize("damage", ["one row lost", "one row doubled"])
+def test_facts_and_numbers_that_lose_or_double_a_row_are_red(shop, monkeypatch, step, target, module, function, damage):
+    shop.put("1 Paris 2024-01-01, 2 Rome 2024-02-02, 3 Bonn 2024-02-03")
+    for before in STEPS[: [name for name, _ in STEPS].index(step)]:
+        shop.step(*before)
+
+    def broken(rows):
+        one = rows.sort(*rows.columns).limit(1)
+        return rows.subtract(one) if damage == "one row lost" else rows.union_all(one)
+
+    damaged(monkeypatch, module, function, broken)
+
+    with pytest.raises(AccountsUnbalanced):
+        shop.step(step, target)
+
+    assert shop.rows("SELECT COUNT(*) FROM firn.gold.moves_by_month") == [(0,)]
+    assert shop.rows("SELECT COUNT(*) FROM firn.gold.fact_moves") == [(0 if step == "fact" else 3,)]
+
+
+def test_what_a_later_event_of_its_grain_outdid_is_superseded_and_a_number_that_stands_is_no_new_one(shop):
+    shop.put("1 Paris 2024-01-01, 1 Rome 2024-01-02, 2 Bonn 2024-02-03")
+    for step in STEPS[:3]:
+        counts = shop.step(*step)
+    assert (counts["read"], counts["written"], counts["superseded"]) == (3, 2, 1)
+    shop.step(*STEPS[3])
+    shop.put("2 Oslo 2024-02-04", file="b.csv", content="B")
+    for step in STEPS[:3]:
+        shop.step(*step)
+
+    counts = shop.step(*STEPS[3])
+
+    assert (counts["read"], counts["written"], counts["duplicate"]) == (1, 0, 1), "February has one move, as before"

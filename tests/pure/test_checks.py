@@ -82,7 +82,7 @@ past: {not_in_future: at}
         "3 | ann@x.org | 70 | Oslo   | I | 2024-01-01",
         "4 | ann@x.org | 10 | Oslo   | I | 2024-01-01",
         "5 | ann@x.org | 30 | Berlin | I | 2024-01-01",
-        "6 | ann@x.org | 30 | Oslo   | I | 2999-01-01",
+        "6 | ann@x.org | 30 | Oslo   | I | 2024-03-01",
         "7 |           | 30 | Oslo   | I | 2024-01-01",
         "8 |           |    |        | D | 2024-01-01",
     )  # fmt: skip

@@ -109,6 +109,7 @@ def control(session, stored):
 
     def put(bronze, ledger) -> str:
         entries = ledger.with_column("batch_no", F.lit(1)).with_column("taken_at", F.lit(datetime(2024, 1, 2)))
+        entries = entries.with_column("event_count", F.col("row_count")).with_column("quarantined_count", F.lit(0))
         writing.insert(session, entries, watermark.LEDGER, watermark.ENTRY)
         columns = ("_file_name", "_content_key", "_loaded_at", "_row_number", "id")
         writing.insert(session, bronze, "stage.bronze_items", columns)
@@ -212,8 +213,8 @@ def test_where_looking_starts(lets, late_from, floor):
     ],
 )
 def test_the_ledger_gets_a_row_for_each_unbroken_run(frame, numbers, runs):
-    staged = frame("file_name | content_key | loaded_at | is_repeat | row_number\n"
-                   + in_full("\n".join(f"a.csv | A | t1 | false | {number}" for number in numbers.split())))  # fmt: skip
+    staged = frame("file_name | content_key | loaded_at | is_repeat | outcome | row_number\n"
+                   + in_full("\n".join(f"a.csv | A | t1 | false | event | {number}" for number in numbers.split())))  # fmt: skip
 
     found = watermark.ranges(staged, "shop", ITEMS, 3, datetime(2024, 1, 2))
 
@@ -224,23 +225,25 @@ def test_the_ledger_gets_a_row_for_each_unbroken_run(frame, numbers, runs):
 
 def test_runs_end_where_another_load_or_a_repeat_begins(frame):
     staged = frame(in_full("""
-        file_name | content_key | loaded_at | is_repeat | row_number
-        a.csv     | A           | t1        | false     | 1
-        a.csv     | A           | t1        | true      | 2
-        a.csv     | A           | t2        | true      | 1
-        b.csv     | A           | t1        | true      | 1
-        b.csv     | B           | t1        | false     | 1
+        file_name | content_key | loaded_at | is_repeat | outcome     | row_number
+        a.csv     | A           | t1        | false     | event       | 1
+        a.csv     | A           | t1        | true      | duplicate   | 2
+        a.csv     | A           | t2        | true      | duplicate   | 1
+        b.csv     | A           | t1        | true      | duplicate   | 1
+        b.csv     | B           | t1        | false     | event       | 1
+        b.csv     | B           | t1        | false     | quarantined | 2
+        b.csv     | B           | t1        | false     | duplicate   | 3
     """))
 
     found = watermark.ranges(staged, "shop", ITEMS, 3, datetime(2024, 1, 2))
 
     assert rows(found) == table(in_full("""
-        pipeline | source | file_name | content_key | loaded_at | first_row | last_row | row_count | is_duplicate | batch_no | taken_at
-        shop     | items  | a.csv     | A           | t1        | 1         | 1        | 1         | false        | 3        | 2024-01-02 00:00:00
-        shop     | items  | a.csv     | A           | t1        | 2         | 2        | 1         | true         | 3        | 2024-01-02 00:00:00
-        shop     | items  | a.csv     | A           | t2        | 1         | 1        | 1         | true         | 3        | 2024-01-02 00:00:00
-        shop     | items  | b.csv     | A           | t1        | 1         | 1        | 1         | true         | 3        | 2024-01-02 00:00:00
-        shop     | items  | b.csv     | B           | t1        | 1         | 1        | 1         | false        | 3        | 2024-01-02 00:00:00
+        pipeline | source | file_name | content_key | loaded_at | first_row | last_row | row_count | is_duplicate | batch_no | taken_at            | event_count | quarantined_count
+        shop     | items  | a.csv     | A           | t1        | 1         | 1        | 1         | false        | 3        | 2024-01-02 00:00:00 | 1           | 0
+        shop     | items  | a.csv     | A           | t1        | 2         | 2        | 1         | true         | 3        | 2024-01-02 00:00:00 | 0           | 0
+        shop     | items  | a.csv     | A           | t2        | 1         | 1        | 1         | true         | 3        | 2024-01-02 00:00:00 | 0           | 0
+        shop     | items  | b.csv     | A           | t1        | 1         | 1        | 1         | true         | 3        | 2024-01-02 00:00:00 | 0           | 0
+        shop     | items  | b.csv     | B           | t1        | 1         | 3        | 3         | false        | 3        | 2024-01-02 00:00:00 | 1           | 1
     """))
 
 
@@ -250,7 +253,7 @@ def test_what_was_entered_is_not_taken_again(frame):
     known = ledger(frame, "a.csv A t1 1-2")
     first = batch(held, known)
     assert len(taken(rows(first))) == 10
-    staged = first.select(*[F.col(f"_{name}").alias(name) for name in names.PROVENANCE], "is_repeat")
+    staged = first.select(*[F.col(f"_{name}").alias(name) for name in names.PROVENANCE], "is_repeat", F.lit("event").alias("outcome"))
     entered = watermark.ranges(staged, "shop", ITEMS, 1, datetime(2024, 1, 2)).select(*known.columns)
 
     second = batch(held, known.union_all(entered))

@@ -114,6 +114,14 @@ def test_the_rows_of_one_check_are_replayed_and_the_others_stay_as_they_are(shop
     assert len(shop.waiting("customers")) == 3
 
 
+def test_a_row_waits_for_the_checks_it_failed_when_it_was_last_looked_at(shop, three_waiting, old_people):
+    old_people()
+    shop.replay("customers")
+
+    assert shop.replay("customers", "age_in_range", dry_run=True)["checks"] == {"age_in_range": {"waited": 1, "pass_now": 0}}
+    assert shop.handlers.discard_quarantine(shop.session, "customers", "age_in_range", "typing errors")["discarded"] == 1
+
+
 def test_a_check_nobody_knows_is_refused_with_the_nearest_that_is(shop, three_waiting):
     with pytest.raises(NothingWaits, match="did you mean `age_in_range`"):
         shop.replay("customers", "age_in_rage")

@@ -1,0 +1,5 @@
+-- Made by `firn setup-sql` from the sources of pipeline online_retail; change the pipeline file, not this.
+-- A file that a pipe could not load becomes a message to the topic of 08_notifications.sql. The local account records this and sends nothing.
+USE ROLE firn_loader;
+
+ALTER PIPE firn_landing.bronze.sales_pipe SET ERROR_INTEGRATION = firn_pipe_errors;
