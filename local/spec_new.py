@@ -17,6 +17,7 @@ if str(ROOT / "procedures") not in sys.path:
     sys.path.append(str(ROOT / "procedures"))
 
 import names
+from spec_source import PATH
 
 TIMES = ("updated", "changed", "modified", "effective", "valid", "seen", "at", "time", "date", "ts")
 KEYS = ("id", "no", "nr", "number", "key", "code", "sku")
@@ -75,6 +76,10 @@ def source_lines(pipeline: str, table: Table) -> Iterator[str]:
     width = max((len(column) for column in columns), default=0) + 1
     for column, profile in columns.items():
         yield f"      {column + ':':<{width}} {{{', '.join(declared(column, profile, table))}}}  # {evidence(profile, table)}"
+    known = usable(table)
+    for profile in table.columns:
+        if profile not in known:
+            yield f"      # left out: `{profile.title}` is no plain name; give it one where the file is made"
     if not time:
         yield "      arrived_at: {type: timestamp, expression: loaded_at}  # the files say no time, so arrival counts"
     checks = list(check_lines(columns, table))
@@ -83,10 +88,16 @@ def source_lines(pipeline: str, table: Table) -> Iterator[str]:
         yield from checks
 
 
+def usable(table: Table) -> list[Profile]:
+    """Columns that a file can ask for: titles that are plain names, paths without strange marks."""
+    plain = PATH if table.format == "json" else names.IDENTIFIER
+    return [profile for profile in table.columns if plain.fullmatch(profile.title)]
+
+
 def named(table: Table) -> dict[str, Profile]:
     """Columns by names that may stand in SQL: lower case, words with underscores."""
     found: dict[str, Profile] = {}
-    for profile in table.columns:
+    for profile in usable(table):
         word = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", profile.title.split(".")[-1] if profile.path else profile.title)
         word = re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_") or "column"
         word = f"c_{word}" if word[0].isdigit() else word
@@ -138,7 +149,7 @@ def evidence(profile: Profile, table: Table) -> str:
 
 def key_of(table: Table) -> tuple[list[str], str]:
     """The columns that tell rows apart, the likeliest names first."""
-    whole = [profile for profile in table.columns if profile.empty == 0]
+    whole = [profile for profile in usable(table) if profile.empty == 0]
     likely = sorted(whole, key=lambda profile: (not ends_with(profile.title, KEYS), table.columns.index(profile)))
     for profile in likely:
         if table.is_unique([profile.title]) and profile.type in ("text", "integer"):
@@ -158,7 +169,7 @@ def ends_with(title: str, words: tuple[str, ...]) -> bool:
 
 
 def time_of(table: Table) -> tuple[str, str]:
-    times = [profile for profile in table.columns if profile.type in ("timestamp", "date") and not profile.empty and not profile.unfit]
+    times = [profile for profile in usable(table) if profile.type in ("timestamp", "date") and not profile.empty and not profile.unfit]
     if not times:
         return "", "no column is a time in every row"
 

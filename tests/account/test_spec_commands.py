@@ -137,9 +137,9 @@ def test_what_the_plan_counts_is_what_the_same_files_give_under_the_new_file(tmp
 def files(tmp_path):
     """Two CSV files, one JSON, with faults of real ones."""
     (tmp_path / "sales_2024-01-01.csv").write_text(
-        "OrderNo,Sold On,Amount,Status,E-Mail\r\n"
-        + "".join(f"A{number},{number % 28 + 1}.1.2024,\"1.0{number:02},50\", {'paid' if number % 2 else 'open'},p{number}@x.org\r\n" for number in range(60))
-        + "A99,3.1.2024,unknown,paid,p@x.org"
+        "OrderNo,SoldOn,Amount,Status,EMail,Sold By\r\n"
+        + "".join(f"A{number},{number % 28 + 1}.1.2024,\"1.0{number:02},50\", {'paid' if number % 2 else 'open'},p{number}@x.org,Al\r\n" for number in range(60))
+        + "A99,3.1.2024,unknown,paid,p@x.org,Al"
     )
     (tmp_path / "stock.jsonl").write_text("\n".join(json.dumps({"sku": f"00{n}", "place": {"hall": n}, "seen_at": "2024-01-01T00:00:00Z"}) for n in range(5)))
     return tmp_path
@@ -155,7 +155,8 @@ def test_a_proposal_parses_and_shows_what_was_seen(files):
     assert sales.key == ("order_no",) and sales.effective_at == "sold_on"
     assert types["amount"] == ("number", ("1.234,56",)) and types["sold_on"] == ("date", ("DD.MM.YYYY",))
     assert "1 are no number: 'unknown'" in text and "61 padded" not in text
-    assert [check.test or check.expect for check in sales.checks] == ["one_of", "is_email(e_mail)"]
+    assert [check.test or check.expect for check in sales.checks] == ["one_of", "is_email(email)"]
+    assert "left out: `Sold By` is no plain name" in text
     stock = {column.name: column for column in spec.source("stock").columns}
     assert stock["sku"].type == "text", "leading zeros mean something"
     assert stock["hall"].path == ("place", "hall")
