@@ -105,7 +105,6 @@ class Rig:
                 self.answer(f"CREATE STREAM firn_landing.bronze.{source.stream} ON TABLE firn_landing.bronze.{source.name} APPEND_ONLY = TRUE")
         grants = (ROOT / "setup_sql/07_grants_to_app.sql").read_text() + setup_sql.grants_sql(self.pipeline)
         self.answer(*[line.strip(" ;\n") for line in grants.splitlines() if line.startswith("GRANT") and "TO APPLICATION firn" in line])
-        self.answer(*[f"GRANT SELECT, DELETE ON TABLE firn_landing.bronze.{source.name} TO APPLICATION firn" for source in self.pipeline.sources])
         self.call("config.bind_bronze", "firn_landing", "bronze")
         if spec is not None:
             self.call("config.apply_spec", spec)

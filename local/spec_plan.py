@@ -108,18 +108,15 @@ def forecast(query: Query, pipeline: Pipeline, text: str) -> Forecast:
 
 def make_bronze(rig: Rig, pipeline: Pipeline) -> None:
     """Bronze tables and columns that only the new file knows: empty."""
-    from local.rig import PROVENANCE, received
+    from local import setup_sql
+    from local.rig import received
 
     known = {source.name for source in rig.pipeline.sources}
     for source in pipeline.sources:
         kind = "VARIANT" if source.format == "json" else "VARCHAR"
         table = f"firn_landing.bronze.{source.name}"
         if source.name not in known:
-            columns = {**{name: kind for name in received(source)}, **PROVENANCE}
-            rig.answer(
-                f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})",
-                f"GRANT SELECT, DELETE ON TABLE {table} TO APPLICATION firn",
-            )
+            rig.answer(setup_sql.table_sql(source), f"GRANT SELECT, DELETE ON TABLE {table} TO APPLICATION firn")
             continue
         for name in set(received(source)) - set(received(rig.pipeline.source(source.name))):
             rig.answer(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")

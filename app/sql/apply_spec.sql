@@ -1,4 +1,4 @@
-CREATE OR REPLACE PROCEDURE config.apply_spec(spec VARCHAR)
+CREATE OR REPLACE PROCEDURE config.apply_spec(spec VARCHAR, dry_run BOOLEAN DEFAULT FALSE)
 RETURNS VARIANT
 LANGUAGE PYTHON
 RUNTIME_VERSION = '3.11'
@@ -58,6 +58,6 @@ IMPORTS = (
     '/procedures/writing.py'
 )
 HANDLER = 'pipeline.apply_spec'
-COMMENT = 'Applies a pipeline file given as text'
+COMMENT = 'Applies a pipeline file given as text; with dry_run, says what that would change'
 EXECUTE AS OWNER;
-GRANT USAGE ON PROCEDURE config.apply_spec(VARCHAR) TO APPLICATION ROLE app_admin;
+GRANT USAGE ON PROCEDURE config.apply_spec(VARCHAR, BOOLEAN) TO APPLICATION ROLE app_admin;

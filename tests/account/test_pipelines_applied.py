@@ -134,3 +134,40 @@ def test_dropped_it_keeps_its_data_unless_told(rig):
     assert not rig.query("SELECT table_name FROM information_schema.tables WHERE table_schema IN ('SILVER', 'GOLD', 'STAGE')")
     assert rig.query("SELECT COUNT(*) AS n FROM control.ledger")[0]["n"] == 0
     assert rig.query("SELECT COUNT(*) AS n FROM control.pipeline_spec WHERE pipeline = 'shop'")[0]["n"] >= 3, "versions stay"
+
+
+def wide(columns: int) -> str:
+    """A source with so many columns, each with a cleaning and a check."""
+    named = "\n".join(f"      c{n}: {{type: text, clean: [trim, lower]}}" for n in range(columns))
+    checks = "\n".join(f"      ok_{n}: {{length: {{c{n}: [0, 9]}}}}" for n in range(columns))
+    return (
+        f"pipeline: wide{columns}\nsources:\n  wide{columns}:\n    files: {{prefix: w/, format: csv}}\n    key: [id]\n    effective_at: seen_at\n"
+        f"    columns:\n      id: {{type: integer}}\n      seen_at: {{type: timestamp}}\n{named}\n    checks:\n{checks}\n"
+    )
+
+
+def statements_of_a_load(rig: Rig, columns: int) -> int:
+    """Statements that one load of one file sends to the account."""
+    import spec_file
+    from runs import utc_now
+
+    from local import setup_sql
+
+    spec = spec_file.parse(wide(columns))
+    rig.answer(
+        setup_sql.table_sql(spec.sources[0]),
+        f"GRANT SELECT, DELETE ON TABLE firn_landing.bronze.{spec.name} TO APPLICATION firn",
+    )
+    rig.call("config.apply_spec", wide(columns))
+    rig.duck(
+        f"INSERT INTO firn_landing.bronze.{spec.name} (id, seen_at, _file_name, _row_number, _content_key, _loaded_at) VALUES ('1', '2024-01-01', 'a', 1, 'a', ?)",
+        [utc_now()],
+    )
+    before = rig.account.counted["run"]
+    found = rig.call("core.run_step", spec.name, "load", spec.name)
+    assert found["read"] == 1
+    return rig.account.counted["run"] - before
+
+
+def test_statements_do_not_grow_with_columns_and_checks(rig):
+    assert statements_of_a_load(rig, 60) == statements_of_a_load(rig, 3)

@@ -111,6 +111,7 @@ def versions(rig: Rig) -> list[tuple[str, ...]]:
     return [tuple(map(str, row.values())) for row in rows]
 
 
+@pytest.mark.nightly
 def test_what_the_plan_counts_is_what_the_same_files_give_under_the_new_file(tmp_path):
     """Rows newly quarantined and released, against an account that had the new file from the beginning."""
     new = CLINIC.replace("cost: [0, 100]", "cost: [30, 200]")
