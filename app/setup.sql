@@ -20,4 +20,6 @@ EXECUTE IMMEDIATE FROM './sql/rewind.sql';
 EXECUTE IMMEDIATE FROM './sql/bind_bronze.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_packaged.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_spec.sql';
+EXECUTE IMMEDIATE FROM './sql/export_spec.sql';
+EXECUTE IMMEDIATE FROM './sql/drop_pipeline.sql';
 EXECUTE IMMEDIATE FROM './sql/pipelines.sql';

@@ -177,9 +177,19 @@ def apply_packaged(session: Session, pipeline: str) -> dict[str, Any]:
     return applying.apply(quick(session), applying.packaged(pipeline), f"{pipeline}.yml", utc_now())
 
 
-def apply_spec(session: Session, text: str) -> dict[str, Any]:
-    """Applies a pipeline file given as text."""
-    return applying.apply(quick(session), text, "spec", utc_now())
+def apply_spec(session: Session, text: str, dry_run: bool = False) -> dict[str, Any]:
+    """Applies a pipeline file given as text; with `dry_run`, says what that would change."""
+    return applying.apply(quick(session), text, "spec", utc_now(), dry_run)
+
+
+def export_spec(session: Session, pipeline: str, version: int | None = None) -> str:
+    """The text of an applied pipeline file."""
+    return applying.export(quick(session), pipeline, version)
+
+
+def drop_pipeline(session: Session, pipeline: str, with_data: bool = False) -> dict[str, Any]:
+    """Stops a pipeline; its data stays unless `with_data`."""
+    return applying.drop(quick(session), pipeline, with_data)
 
 
 def bind_bronze(session: Session, database_name: str, schema_name: str) -> str:
