@@ -28,7 +28,7 @@ from snowflake.snowpark.exceptions import SnowparkSQLException
 from specs import Dimension, Fact, Kpi, Source
 
 TABLE = "control.reconciliation"
-LISTING = "landing_files"  # beside the bronze tables; see setup_sql/08_listing.sql
+LISTING = "landing_files"  # beside the bronze tables; see docs/operations-recovery.md
 FILE = ("file_name", "content_key")
 NAMED = 20  # differences that are named
 UNDER_WAY = timedelta(hours=1)  # a file younger than this may still be on its way through a pipe
@@ -180,7 +180,7 @@ def bucket_and_bronze(run: Run, source: Source, listing: DataFrame | None, now: 
     """Files under the source's prefix of which no row was ever seen; an empty object has none to see."""
     part, comparison = f"source {source.name}", "bucket and bronze"
     if listing is None:
-        why = f"{LISTING} is not there or not granted; see setup_sql/08_listing.sql. Compared from bronze on."
+        why = f"{LISTING} is not there or not granted; see docs/operations-recovery.md. Compared from bronze on."
         return Finding(part, comparison, None, None, None, {"not_made": why})
     settled = (F.col("modified_at") < F.lit(now - UNDER_WAY)) & (F.col("byte_count") > F.lit(0))
     files = listing.filter(F.startswith(F.col("file_name"), F.lit(source.prefix)) & settled).select(F.col("file_name").alias("file")).distinct()
