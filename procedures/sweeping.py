@@ -10,11 +10,13 @@ import loading
 import snowflake.snowpark.functions as F
 import watermark
 import writing
+from dimension_step import CHANGED_WINDOW
 from runlog import LOG, StepResult
 from runs import Run, utc_now
-from snowflake.snowpark import Column, DataFrame, Window
+from snowflake.snowpark import Column, DataFrame, Table, Window
 from specs import Source
-from steps import CHANGED_WINDOW
+
+FILE = ("file_name", "content_key")
 
 
 def sweep(run: Run) -> StepResult:
@@ -126,21 +128,27 @@ def forget_decided(run: Run, now: datetime) -> int:
             *[F.col(name).alias(f"of_{name}") for name in ("source", *watermark.LOAD, "first_row", "last_row")]
         )
         same = [F.col(f"gone_{name}") == F.col(f"of_{name}") for name in ("source", *watermark.LOAD)]
-        inside = F.col("gone_row_number").between(F.col("of_first_row"), F.col("of_last_row"))
-        keys = tuple(f"of_{name}" for name in ("source", *watermark.LOAD, "first_row"))
-        counts = gone.join(ranges, on=reduce(and_, [*same, inside]), how="inner").group_by(*keys).agg(
-            F.count(F.lit(1)).alias("gone_count"), F.sum("gone_event").alias("gone_events")
-        )
-        own = [F.col(name) == F.col(f"of_{name}") for name in ("source", *watermark.LOAD, "first_row")]
-        ledger.update(
-            {
-                "quarantined_count": F.col("quarantined_count") - F.col("gone_count"),
-                "event_count": F.col("event_count") + F.col("gone_events"),
-            },
-            reduce(and_, [*own, F.col("pipeline") == F.lit(run.pipeline.name), ~F.col("is_duplicate")]),
-            counts,
-        )
+        inside = reduce(and_, [*same, F.col("gone_row_number").between(F.col("of_first_row"), F.col("of_last_row"))])
+        in_range = gone.join(ranges, on=inside, how="inner")
+        lower_counts(ledger, in_range, ("source", *watermark.LOAD, "first_row"), "of", ~F.col("is_duplicate"), run)
+        lower_counts(run.session.table(watermark.FILES), gone.join(ranges, on=inside, how="leftanti"), ("source", *FILE), "gone", F.lit(True), run)
         return int(table.delete(old).rows_deleted)
+
+
+def lower_counts(entries: Table, gone: DataFrame, keys: tuple[str, ...], prefix: str, which: Column, run: Run) -> None:
+    """Counts rows that leave the quarantine no longer as waiting there, and those that became events as events."""
+    counts = gone.group_by(*[f"{prefix}_{name}" for name in keys]).agg(
+        F.count(F.lit(1)).alias("gone_count"), F.sum("gone_event").alias("gone_events")
+    )
+    own = [F.col(name) == F.col(f"{prefix}_{name}") for name in keys]
+    entries.update(
+        {
+            "quarantined_count": F.col("quarantined_count") - F.col("gone_count"),
+            "event_count": F.col("event_count") + F.col("gone_events"),
+        },
+        reduce(and_, [*own, F.col("pipeline") == F.lit(run.pipeline.name), which]),
+        counts,
+    )
 
 
 def look_for_stragglers(run: Run, source: Source) -> None:

@@ -115,8 +115,12 @@ CREATE TABLE IF NOT EXISTS control.file_ledger (
     first_taken_at  TIMESTAMP_NTZ   NOT NULL,
     last_taken_at   TIMESTAMP_NTZ   NOT NULL,
     last_loaded_at  TIMESTAMP_NTZ   NOT NULL,   -- the newest load of the file
-    folded_at       TIMESTAMP_NTZ   NOT NULL
+    folded_at       TIMESTAMP_NTZ   NOT NULL,
+    event_count         NUMBER,                 -- as in the ledger
+    quarantined_count   NUMBER
 );
+ALTER TABLE control.file_ledger ADD COLUMN IF NOT EXISTS event_count NUMBER;
+ALTER TABLE control.file_ledger ADD COLUMN IF NOT EXISTS quarantined_count NUMBER;
 GRANT SELECT ON TABLE control.file_ledger TO APPLICATION ROLE app_admin;
 
 -- The loads of files that a load step has in hand, counted in bronze before their rows are read; empty between loads.

@@ -42,6 +42,8 @@ def test_what_was_taken_and_is_past_retention_goes_and_everything_else_stays(sho
     assert (counts["read"], counts["deleted"], counts["held"]) == (8 + 4 + 1, 12, 1)
     assert shop.contents() == before
     assert sweep(shop)["status"] == "nothing new"
+    assert shop.duck("SELECT count(*) FROM firn.control.ledger WHERE source = 'customers'") == [(0,)], "folded into the files' record"
+    assert shop.handlers.reconcile(shop.session, "shop")["balanced"], "which still says what became of each row"
 
 
 def test_one_sweep_takes_so_many_rows_and_the_next_goes_on(shop):
@@ -77,8 +79,9 @@ def test_the_log_keeps_what_happened_for_its_retention_and_idle_runs_for_a_day(s
     assert shop.duck("SELECT count(*) FROM firn.control.pipeline_log WHERE ended_at < now()::TIMESTAMP - INTERVAL 1 DAY") == [(0,)]
 
 
-def test_a_decided_row_leaves_the_quarantine_after_its_retention_and_the_accounts_still_balance(shop):
-    shop.duck("UPDATE firn.control.pipeline_spec SET spec = replace(spec, 'bronze: 7 days', 'bronze: 3650 days')")
+@pytest.mark.parametrize("retention", ["7 days", "3650 days"], ids=["entries folded", "entries in the ledger"])
+def test_a_decided_row_leaves_the_quarantine_after_its_retention_and_the_accounts_still_balance(shop, retention):
+    shop.duck(f"UPDATE firn.control.pipeline_spec SET spec = replace(spec, 'bronze: 7 days', 'bronze: {retention}')")
     shop.put("orders", "o3.csv", [order("E", 2, 0, "2024-03-01 00:00:00")])
     shop.handlers.run_one(shop.opened(), "load", "orders")
     released = shop.duck("SELECT quarantine_id FROM firn.control.quarantine WHERE file_name = 'o1.csv'")[0][0]
