@@ -12,12 +12,12 @@ from operator import and_
 from typing import Any
 
 import applying
+import fact_step
 import history_events
 import loading
 import measures
 import names
 import snowflake.snowpark.functions as F
-import steps
 import watermark
 import writing
 from runlog import AccountsUnbalanced, StepResult
@@ -198,5 +198,5 @@ def forget_grains(run: Run, fact: Fact, source: Source, batch_no: int) -> int:
             writing.append(measures.touched(gone, kpi, fact).select(*columns, F.lit(batch_no).alias("batch_no")), kpi.touched)
     deleted = int(table.delete(writing.match(fact.grain, [f"gone_{name}" for name in fact.grain]), writing.renamed(gone, fact.grain, "gone")).rows_deleted)
     if deleted:
-        steps.forget_members(run, fact)
+        fact_step.forget_members(run, fact)
     return deleted
