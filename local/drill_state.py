@@ -66,6 +66,8 @@ def is_compared(place: tuple[str, str, str], column: str) -> bool:
     if column == "batch_no":
         return False
     if schema == "control":
+        if name == "alerts":
+            return column in ("pipeline", "kind", "subject", "state", "severity")
         is_clock = column.endswith("_at") and column != "loaded_at"
         return not is_clock and column not in ("run_id", "computed_at") and (name, column) != ("parameter_control", "status")
     return column != "computed_at"

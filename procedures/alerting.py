@@ -110,7 +110,7 @@ def outcomes(run: Run, now: datetime) -> Looked:
     found = run.session.sql(
         "SELECT step, MAX_BY(status, ended_at) AS status, MAX_BY(error, ended_at) AS error, "
         f"MAX_BY(error_class, ended_at) AS error_class, MAX_BY(run_id, ended_at) AS run_id FROM {LOG} "
-        "WHERE pipeline = ? AND ended_at > ? AND status IN ('failed', 'succeeded', 'nothing new') GROUP BY step",
+        "WHERE pipeline = ? AND ended_at > ? AND status <> 'skipped' GROUP BY step",
         params=[run.pipeline.name, now - REMEMBERED],
     ).collect()
     return judged_outcomes([row.as_dict() for row in found])
