@@ -211,7 +211,9 @@ def counted(whole: Storm) -> Outcome:
     log = "FROM FIRN.control.pipeline_log WHERE step = 'load readings' AND status = 'succeeded'"
     (done.read,) = one(f"SELECT sum(rows_read) {log}")
     (done.unbalanced,) = one(f"SELECT count(*) {log} AND rows_read <> rows_written + rows_duplicate + rows_superseded + rows_quarantined + rows_held")
-    (done.entered,) = one("SELECT sum(row_count) FROM FIRN.control.ledger")
+    (in_ledger,) = one("SELECT sum(row_count) FROM FIRN.control.ledger")
+    (in_files,) = one("SELECT sum(rows_taken + rows_duplicate) FROM FIRN.control.file_ledger")  # of swept loads
+    done.entered = in_ledger + in_files
     (done.left_in_bronze,) = one("SELECT count(*) FROM firn_landing.bronze.readings WHERE _loaded_at < now()::TIMESTAMP - INTERVAL 1 DAY")
     try:
         done.history_differs = sum(rig.call("core.rebuild", "dim_sensor", None, True)["versions"].values())

@@ -52,9 +52,14 @@ def test_with_a_sweep_by_lets_rows_are_lost(tmp_path):
     assert passed.lost > 0 and passed.waiting_lost > 0
 
 
+def forget_what_was_taken(rig):
+    rig.duck("DELETE FROM FIRN.control.ledger")
+    rig.duck("DELETE FROM FIRN.control.file_ledger")
+
+
 def test_without_the_ledger_rows_are_taken_again_and_again(tmp_path):
     """Silver does not double, for it knows equal events; the accounts and the quarantine do, and the sweep may delete nothing."""
-    passed = storm_without(tmp_path, None, lambda rig: rig.duck("DELETE FROM FIRN.control.ledger"))
+    passed = storm_without(tmp_path, None, forget_what_was_taken)
 
     assert passed.lost == 0
     assert passed.waiting_doubled > 0 or passed.read > passed.delivered
