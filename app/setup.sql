@@ -17,6 +17,7 @@ EXECUTE IMMEDIATE FROM './sql/enable_materialized_views.sql';
 EXECUTE IMMEDIATE FROM './sql/disable_materialized_views.sql';
 EXECUTE IMMEDIATE FROM './sql/reconcile.sql';
 EXECUTE IMMEDIATE FROM './sql/rewind.sql';
+EXECUTE IMMEDIATE FROM './sql/console.sql';
 EXECUTE IMMEDIATE FROM './sql/bind_bronze.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_packaged.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_spec.sql';

@@ -1,6 +1,8 @@
-"""Objects that the local account remembers and shows, and that do nothing here: alerts, notification integrations, monitors, warehouses.
+"""Objects that the local account remembers and shows, and that do nothing here: alerts, notification integrations, monitors,
+warehouses, Streamlit pages.
 
-docs.snowflake.com/en/sql-reference/sql/create-alert, …/create-notification-integration, …/create-resource-monitor, …/create-warehouse.
+docs.snowflake.com/en/sql-reference/sql/create-alert, …/create-notification-integration, …/create-resource-monitor, …/create-warehouse,
+…/create-streamlit.
 What CREATE answers says so, and what would make one act (EXECUTE ALERT, SYSTEM$SEND_EMAIL) is refused.
 """
 
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from local.answer import Answer, status, table
+from local.apps import version_folder
 from local.errors import exists, missing, refused, syntax
 from local.packages import liked
 from local.pipes_access import created
@@ -27,6 +30,7 @@ NOT_DONE = {
     "NOTIFICATION INTEGRATION": "the local account sends no messages",
     "RESOURCE MONITOR": "nothing costs credits here",
     "WAREHOUSE": "everything runs in the account's process",
+    "STREAMLIT": "the local account serves no pages; the same page on a laptop: firn console",
 }
 
 
@@ -49,6 +53,8 @@ def create(kind: str) -> Handler:
             raise exists(name)
         said = reader.rest()
         check(kind, name, said)
+        if kind == "STREAMLIT":
+            check_page(account, session, name, said)
         account.catalog.put(kind.lower(), name, database=database, schema=schema, said=said, state="suspended", owner=session.role)
         return status(f"{kind.capitalize()} {name} successfully created. Recorded only: {NOT_DONE[kind]}.")
 
@@ -76,6 +82,29 @@ def check(kind: str, name: str, said: str) -> None:
         for option in needed[kind_of]:
             if option not in options:
                 raise syntax(f"Missing option(s): [{option}]")
+
+
+def check_page(account: Account, session: Session, name: str, said: str) -> None:
+    """FROM and MAIN_FILE of a page in an application: the folder is below the version's root, the file in it.
+
+    docs.snowflake.com/en/developer-guide/native-apps/adding-streamlit
+    """
+    source, options = page_parts(said)
+    if unknown := set(options) - {"MAIN_FILE", "QUERY_WAREHOUSE", "COMMENT", "TITLE", "RUNTIME_NAME"}:
+        raise syntax(f"invalid property '{sorted(unknown)[0]}' for 'STREAMLIT'")
+    if session.app is None or not source.startswith("/"):
+        raise refused(f"Streamlit {name}: the local account records pages of applications, FROM '/folder' MAIN_FILE = 'file'.")
+    folder = version_folder(account, account.catalog.get("application", session.app)) / source.strip("/")
+    page = str(options.get("MAIN_FILE", "streamlit_app.py"))
+    if not (folder / page.lstrip("/")).is_file():
+        raise missing("File", f"{source}/{page.lstrip('/')}")
+
+
+def page_parts(said: str) -> tuple[str, dict[str, Any]]:
+    """The folder after FROM, empty when there is none, and the options."""
+    reader = Reader(said)
+    source = reader.string() if reader.words("FROM") else ""
+    return source, reader.options()
 
 
 def find(account: Account, session: Session, kind: str, reader: Reader) -> tuple[str, Thing | None]:
@@ -136,6 +165,16 @@ def parts(said: str) -> tuple[dict[str, Any], str, str]:
     return options, condition, reader.rest()
 
 
+def show_pages(account: Account, session: Session, reader: Reader) -> Answer:
+    reader.expect("SHOW", "STREAMLITS")
+    rows = [
+        (created(page), page.name, page.database, page.schema, page["owner"], options.get("TITLE"), options.get("COMMENT", ""))
+        for page in liked(account, reader, "streamlit")
+        for _, options in [page_parts(page["said"])]
+    ]
+    return table("created_on:timestamp_ltz name database_name schema_name owner title comment", rows)
+
+
 def show_of_account(kind: str, words: str) -> Handler:
     def shown(account: Account, session: Session, reader: Reader) -> Answer:
         reader.expect("SHOW", *words.split())
@@ -152,5 +191,6 @@ STATEMENTS = {
     ("EXECUTE", "ALERT"): execute_alert,
     ("SHOW", "ALERTS"): show_alerts,
     ("SHOW", "NOTIFICATION", "INTEGRATIONS"): show_of_account("NOTIFICATION INTEGRATION", "NOTIFICATION INTEGRATIONS"),
+    ("SHOW", "STREAMLITS"): show_pages,
     ("SHOW", "RESOURCE", "MONITORS"): show_of_account("RESOURCE MONITOR", "RESOURCE MONITORS"),
 }
