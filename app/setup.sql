@@ -2,6 +2,7 @@
 EXECUTE IMMEDIATE FROM './sql/roles.sql';
 EXECUTE IMMEDIATE FROM './sql/schemas.sql';
 EXECUTE IMMEDIATE FROM './sql/control.sql';
+EXECUTE IMMEDIATE FROM './sql/views.sql';
 EXECUTE IMMEDIATE FROM './sql/is_email.sql';
 EXECUTE IMMEDIATE FROM './sql/run_pipeline.sql';
 EXECUTE IMMEDIATE FROM './sql/run_step.sql';

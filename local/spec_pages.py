@@ -37,6 +37,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "duration": {"type": "string", "pattern": r"^\d{1,6}\s*(second|minute|hour|day)s?$"},
     "share": {"type": "string", "pattern": r"^quarantined\s*>\s*\d{1,3}\s*%$"},
     "integer": {"type": "integer"},
+    "count": {"type": "integer", "minimum": 1},
     "column": {"type": "string"},
     "columns": COLUMNS,
     "expression": {"type": ["string", "number", "boolean"]},

@@ -17,11 +17,12 @@ from snowflake.snowpark import Session
 from specs import Dimension, Pipeline
 from taskgraph import look, plan
 
-SPEC = "control.pipeline_spec"
+SPEC, FRESHNESS = "control.pipeline_spec", "control.freshness_allowed"
 # Where rows of one pipeline are kept beside its tables; the log and the specs stay when it goes.
 OWN_ROWS = (
     *("control.parameter_control", "control.ledger", "control.file_ledger", "control.loads_in_hand"),
-    *("control.quarantine", "control.changed_window"),
+    *("control.quarantine", "control.quarantine_correction", "control.quarantine_decision", "control.changed_window"),
+    *("control.freshness_allowed", "control.alerts", "control.reconciliation"),
 )
 
 
@@ -91,6 +92,7 @@ def apply(session: Session, text: str, file: str, now: datetime, dry_run: bool =
         session.sql(ddl.unknown_day(pipeline)).collect()
     with writing.transaction(session):
         add_control_rows(session, pipeline, now)
+        allow_freshness(session, pipeline)
         if is_changed:
             record(session, pipeline.name, last + 1, new_hash, text, now)
             for step in again:
@@ -232,6 +234,26 @@ def add_control_rows(session: Session, pipeline: Pipeline, now: datetime) -> Non
             f"UPDATE {watermark.CONTROL} SET source = ?, overlap_seconds = ? WHERE pipeline = ? AND step = ?",
             params=[source.name, int(source.overlap.total_seconds()), pipeline.name, source.step],
         ).collect()
+
+
+def allow_freshness(session: Session, pipeline: Pipeline) -> None:
+    """How old each target may be, beside the source it depends on; what the file no longer names goes."""
+    session.sql(f"DELETE FROM {FRESHNESS} WHERE pipeline = ?", params=[pipeline.name]).collect()
+    for target, allowed in pipeline.freshness.items():
+        source = source_behind(pipeline, target)
+        if source:
+            session.sql(
+                f"INSERT INTO {FRESHNESS} (pipeline, target, source, allowed_seconds) SELECT ?, ?, ?, ?",
+                params=[pipeline.name, target, source, int(allowed.total_seconds())],
+            ).collect()
+
+
+def source_behind(pipeline: Pipeline, target: str) -> str | None:
+    """The source whose arrivals a source, dimension, fact or KPI depends on."""
+    behind = {source.name: source.name for source in pipeline.sources}
+    behind |= {item.name: item.source for item in (*pipeline.dimensions, *pipeline.facts)}
+    behind |= {kpi.name: behind[kpi.fact] for kpi in pipeline.kpis}
+    return behind.get(target)
 
 
 def record(session: Session, pipeline: str, version: int, sha256: str, text: str, now: datetime) -> None:

@@ -142,11 +142,10 @@ def write(
     session, grain = run.session, target.grain
     table, stamp = session.table(target.table), {"batch_no": F.lit(batch_no)}
     values = [column for column in run.pipeline.fact_types(target) if column not in grain]
-    is_empty = may_insert and table.limit(1).count() == 0
-    updated = 0 if is_empty else writing.update(session, target.table, desired, grain, values, stamp=stamp)
+    updated = writing.update(session, target.table, desired, grain, values, stamp=stamp)
     inserted = 0
     if may_insert:
-        new = desired if is_empty else writing.missing(session, target.table, desired, grain)
+        new = writing.missing(session, target.table, desired, grain)
         stamped = new.select(*[F.col(column) for column in (*grain, *values)], F.lit(batch_no).alias("batch_no"))
         inserted = writing.insert(session, stamped, target.table, (*grain, *values, "batch_no"))
     deleted = 0

@@ -1,5 +1,6 @@
 """KPIs: numbers per period and group, computed again only where a fact was touched."""
 
+from datetime import date
 from functools import reduce
 from operator import and_
 
@@ -26,6 +27,23 @@ def touched(rows: DataFrame, kpi: Kpi, fact: Fact) -> DataFrame:
     """The periods, or without periods the groups, in which these facts lie."""
     scope = [period_of(fact.at, kpi.period).alias(kpi.period)] if kpi.period else [F.col(name) for name in kpi.by]
     return rows.select(*scope).distinct()
+
+
+def span(touched_: DataFrame, kpi: Kpi) -> DataFrame:
+    """What was touched in numbers: touched_count, and for a KPI by period dated_count, first_period, last_period."""
+    dated = F.col(kpi.period) if kpi.period else F.lit(None).cast(snowpark_type("date"))
+    return touched_.select(dated.alias("period_start")).agg(
+        F.count(F.lit(1)).alias("touched_count"),
+        F.count(F.col("period_start")).alias("dated_count"),
+        F.min(F.col("period_start")).alias("first_period"),
+        F.max(F.col("period_start")).alias("last_period"),
+    )
+
+
+def within(facts: DataFrame, kpi: Kpi, fact: Fact, first: date, last: date) -> DataFrame:
+    """Facts between two periods, both included: a range of time is found without reading every fact."""
+    end = F.dateadd(kpi.period, F.lit(1), F.lit(last).cast(snowpark_type("timestamp")))
+    return facts.filter((F.col(fact.at) >= F.lit(first)) & (F.col(fact.at) < end))
 
 
 def measured(facts: DataFrame, kpi: Kpi, fact: Fact, scope: DataFrame | None) -> DataFrame:

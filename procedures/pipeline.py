@@ -18,6 +18,7 @@ import replaying
 import rewinding
 import runlog
 import spec_file
+import sweeping
 import taskgraph
 import turns
 import upkeep
@@ -122,6 +123,8 @@ def rebuild(session: Session, dimension: str, from_at: datetime | None = None, d
 def replay_quarantine(session: Session, source: str, check_name: str | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Waiting rows of a source through the load's door again; with `dry_run`, which would pass."""
     run = run_of_source(session, source)
+    if dry_run:
+        return replaying.replay(run, source, check_name, dry_run)
     with announced(run, f"replay {source}"):
         return logged(run, f"replay {source}", lambda: replaying.replay(run, source, check_name, dry_run))
 
@@ -276,7 +279,7 @@ def moved(run: Run, step: str, target: str) -> dict[str, Any]:
     if step == "finish":
         return upkeep.finish(run)
     if step == "sweep":
-        return upkeep.sweep(run).counts()
+        return sweeping.sweep(run).counts()
     if step not in STEPS:
         raise StepUnknown(step)
     return STEPS[step](run, target).counts()

@@ -46,6 +46,8 @@ def read_pipeline(root: Node) -> specs.Pipeline:
         when=file.read("when"),
         bronze_retention=retention.read("bronze"),
         log_retention=retention.read("log"),
+        quarantine_retention=retention.read("quarantine"),
+        sweep_limit=retention.read("rows_per_sweep"),
         sources=sources,
         dimensions=dimensions,
         facts=facts,

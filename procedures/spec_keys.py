@@ -17,6 +17,7 @@ KINDS = {
     "duration": "a number and `seconds`, `minutes`, `hours` or `days`",
     "share": "`quarantined > N%`",
     "integer": "a whole number",
+    "count": "a whole number above 0",
     "bare": "the word alone",
     "column": "a column",
     "columns": "a column, or a list of them",
@@ -69,6 +70,8 @@ PARTS: dict[str, tuple[str, tuple[Key, ...]]] = {
     "retention": ("How long rows are kept.", (
         Key("bronze", "duration", "rows of bronze, after they were taken", "7 days", "7 days"),
         Key("log", "duration", "rows of the run log", "90 days", "90 days"),
+        Key("quarantine", "duration", "rows of the quarantine that were released or discarded", "365 days", "365 days"),
+        Key("rows_per_sweep", "count", "the most rows of bronze that one sweep deletes per source", "5000000", "5000000"),
     )),
     "source": ("One feed of one system. Bronze, stage and silver have a table of its name.", (
         Key("comment", "text", "comment on its table in silver", "Customers, as the CRM exports them"),

@@ -98,6 +98,13 @@ class Node:
             return timedelta()
         return timedelta(**{f"{match[2]}s": int(match[1])})
 
+    def whole(self) -> int:
+        text = self.text().replace("_", "")
+        if not text.isdigit() or not int(text):
+            self.wrong(f"found `{self.value}`, expected a whole number above 0")
+            return 1
+        return int(text)
+
     def name(self) -> str:
         word = self.text()
         if isinstance(self.value, str):
@@ -215,12 +222,13 @@ READERS: dict[str, Callable[[Node], Any]] = {
     "duration": Node.duration,
     "share": Node.share,
     "integer": Node.integer,
+    "count": Node.whole,
     "type": Node.type,
     "bounds": Node.pair,
     "map": Node.texts,
 }
 EMPTY: dict[str, Any] = {
-    **{"text": "", "name": "", "word": "", "yes": False, "share": None, "integer": 0, "type": "text", "column": ""},
+    **{"text": "", "name": "", "word": "", "yes": False, "share": None, "integer": 0, "count": 1, "type": "text", "column": ""},
     **{"words": (), "columns": (), "expression": "", "map": {}, "bounds": (None, None), "duration": timedelta()},
 }
 DEFAULTS: dict[tuple[str, str], Any] = {

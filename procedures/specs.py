@@ -306,6 +306,8 @@ class Pipeline:
     kpis: tuple[Kpi, ...] = ()
     bronze_retention: timedelta = timedelta(days=7)
     log_retention: timedelta = timedelta(days=90)
+    quarantine_retention: timedelta = timedelta(days=365)  # of rows that were released or discarded; waiting rows stay
+    sweep_limit: int = 5_000_000  # rows of bronze a sweep takes out of one source at most, give or take a load
     freshness: Mapping[str, timedelta] = field(default_factory=dict)
     comment: str = ""
     when: str = "schedule"  # or `arrival`: streams on bronze start the graph, the schedule looks after what they missed

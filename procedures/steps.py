@@ -25,13 +25,16 @@ def measure(run: Run, name: str) -> StepResult:
         table = session.table(target.table)
         touched = session.table(kpi.touched).filter(F.col("batch_no") > F.lit(since))
         is_first = since == 0  # also after its definition changed: apply_spec sets the mark back
-        if (table if is_first else touched).count() == 0:
+        found = measures.span(touched, kpi).collect()[0]
+        if (table.limit(1).count() if is_first else found["TOUCHED_COUNT"]) == 0:
             opened.keep = False
         else:
             known = session.table(kpi.table).select(*kpi.scope)
             wanted = known.union(measures.touched(table, kpi, target)) if is_first else touched.select(*kpi.scope).distinct()
             scope = writing.renamed(wanted, kpi.scope, "touched")
-            measured = measures.measured(table, kpi, target, None if is_first else wanted)
+            all_dated = kpi.period and found["DATED_COUNT"] == found["TOUCHED_COUNT"]
+            near = measures.within(table, kpi, target, found["FIRST_PERIOD"], found["LAST_PERIOD"]) if all_dated and not is_first else table
+            measured = measures.measured(near, kpi, target, None if is_first else wanted)
             result.read = writing.insert(session, measured, kpi.stage, tuple(run.pipeline.kpi_types(kpi)))
             staged, values = session.table(kpi.stage), [item.name for item in kpi.measures]
             result.duplicate = writing.count_standing(session, kpi.table, staged, kpi.groups, values)

@@ -4,6 +4,7 @@ LANGUAGE PYTHON
 RUNTIME_VERSION = '3.11'
 PACKAGES = ('snowflake-snowpark-python', 'pyyaml')
 IMPORTS = (
+    '/procedures/alerting.py',
     '/procedures/applying.py',
     '/procedures/arrival.py',
     '/procedures/calendars.py',
@@ -48,6 +49,7 @@ IMPORTS = (
     '/procedures/specs.py',
     '/procedures/sql_functions.py',
     '/procedures/steps.py',
+    '/procedures/sweeping.py',
     '/procedures/taskgraph.py',
     '/procedures/told.py',
     '/procedures/transform_example.py',

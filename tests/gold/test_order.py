@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import catalogue
 import pytest
 
 from tests.gold import oracle, worlds
@@ -14,6 +15,20 @@ def check(shop: Shop, events: worlds.Events, when: str) -> None:
     found, expected = shop.gold(), oracle.gold(events)
     for table, rows in expected.items():
         assert told(found[table]) == told(rows), f"{table} {when}"
+
+
+def check_keys(shop: Shop, when: str) -> None:
+    """What is declared RELY is true: primary keys are unique and complete, foreign keys find their row; the calendar has no holes."""
+    for table in catalogue.gold(shop.spec):
+        key = ", ".join(table.key)
+        if table.key:
+            wrong = shop.rows(f"SELECT {key}, count(*) AS n FROM firn.{table.table} GROUP BY ALL HAVING n > 1 OR {' OR '.join(f'{column} IS NULL' for column in table.key)}")
+            assert not wrong, f"{table.table} {when}: {wrong}"
+        for link in table.references:
+            lost = shop.rows(f"SELECT {link.column} FROM firn.{table.table} WHERE {link.column} IS NULL OR {link.column} NOT IN (SELECT {link.key} FROM firn.{link.table})")
+            assert not lost, f"{table.table}.{link.column} {when}: {lost}"
+    (days,) = shop.rows("SELECT count(*) AS n, date_diff('day', min(calendar_date), max(calendar_date)) + 1 AS reach FROM firn.gold.dim_date WHERE date_key > 0")
+    assert days["n"] == (days["reach"] or 0), when
 
 
 def receive(shop: Shop, batch: worlds.Events, known: worlds.Events, dice: random.Random) -> None:
@@ -33,6 +48,7 @@ def follow(shop: Shop, seed: int, count: int = 60, batches: int = 3) -> None:
         receive(shop, batch, known, dice)
         shop.all_steps()
         check(shop, known, f"after batch {number} of seed {seed}")
+        check_keys(shop, f"after batch {number} of seed {seed}")
 
 
 @pytest.mark.parametrize("seed", [1])
