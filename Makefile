@@ -34,6 +34,9 @@ bench: $(READY)  ## speed and memory beside hand-written SQL, as ratios (about 1
 imports: $(READY) ## write the IMPORTS of app/sql/*.sql from what the handlers import
 	@$(VENV)/bin/python -m local.imports
 
+reference: $(READY) ## write docs/spec-reference.md and the JSON Schema of pipeline files
+	@$(VENV)/bin/python -m local.spec_pages
+
 check: $(READY)  ## lint
 	@$(VENV)/bin/ruff check .
 
@@ -41,4 +44,4 @@ lock:            ## renew requirements.txt from requirements.in
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet --requirement requirements.in
 	@(head -1 requirements.txt; $(VENV)-lock/bin/pip freeze) > requirements.new && mv requirements.new requirements.txt && rm -rf $(VENV)-lock
 
-.PHONY: help install demo test test-all bench imports check lock
+.PHONY: help install demo test test-all bench imports reference check lock

@@ -2,6 +2,7 @@
 EXECUTE IMMEDIATE FROM './sql/roles.sql';
 EXECUTE IMMEDIATE FROM './sql/schemas.sql';
 EXECUTE IMMEDIATE FROM './sql/control.sql';
+EXECUTE IMMEDIATE FROM './sql/views.sql';
 EXECUTE IMMEDIATE FROM './sql/is_email.sql';
 EXECUTE IMMEDIATE FROM './sql/run_pipeline.sql';
 EXECUTE IMMEDIATE FROM './sql/run_step.sql';
@@ -19,4 +20,6 @@ EXECUTE IMMEDIATE FROM './sql/rewind.sql';
 EXECUTE IMMEDIATE FROM './sql/bind_bronze.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_packaged.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_spec.sql';
+EXECUTE IMMEDIATE FROM './sql/export_spec.sql';
+EXECUTE IMMEDIATE FROM './sql/drop_pipeline.sql';
 EXECUTE IMMEDIATE FROM './sql/pipelines.sql';

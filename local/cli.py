@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from local import aws, drill_command, landing, setup_sql
+from local import aws, drill_command, landing, pipes_care, setup_sql, spec_new, spec_plan, spec_test, spec_try, spec_validate
 from local.place import PORT, S3_PORT, NotRunning, Place
 
 
@@ -112,6 +112,9 @@ def parser() -> argparse.ArgumentParser:
     landing.add(commands)
     setup_sql.add(commands)
     drill_command.add(commands)
+    pipes_care.add(commands)
+    for module in (spec_validate, spec_new, spec_try, spec_test, spec_plan):
+        module.add(commands)
     show = command("demo", demo, "the whole of it: set up, install, drop files, watch the graph, read the numbers")
     show.add_argument("--customers", type=int, default=1000)
     show.add_argument("--keep", action="store_true", help="go on with the data that is there instead of starting afresh")

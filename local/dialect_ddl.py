@@ -241,9 +241,13 @@ def create_view(tree: exp.Create, session: Connection, resolve: Resolve) -> Chan
     columns = f" ({', '.join(quoted(c.name) for c in shape.expressions)})" if isinstance(shape, exp.Schema) else ""
     verb = "CREATE OR REPLACE VIEW" if tree.args.get("replace") else "CREATE VIEW"
     record = Record(parts)
+    said = {c.name: what.this.name for c in (shape.expressions if columns else []) for what in c.find_all(exp.CommentColumnConstraint)}
     return Change(
         f"View {parts[2]} successfully created.",
-        [f"{verb} {dotted(parts)}{columns} AS {query_sql(tree.expression, session, resolve)}"],
+        [
+            f"{verb} {dotted(parts)}{columns} AS {query_sql(tree.expression, session, resolve)}",
+            *[f"COMMENT ON COLUMN {dotted(parts)}.{quoted(name)} IS {literal(text)}" for name, text in said.items()],
+        ],
         lambda: record.write(session, comment_of(tree)),
     )
 

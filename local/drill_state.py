@@ -13,8 +13,9 @@ from local.rig import Rig
 
 KEPT = "drill"  # a DuckDB database in memory
 SHOWN = 3
-# A sweep that dies between its DELETE in bronze and its row in the log has swept: the next finds nothing, and takes no batch number.
-COUNTERS = {("parameter_control", "last_batch"): "CASE WHEN step NOT IN ('pipeline', 'sweep') THEN last_batch END"}
+# A sweep that dies between its DELETE in bronze and its row in the log has swept: the next finds nothing and takes no batch number,
+# so the batches after it have other numbers.  Whether a step has seen any is compared.
+COUNTERS = {("parameter_control", "last_batch"): "CASE WHEN step NOT IN ('pipeline', 'sweep') THEN last_batch > 0 END"}
 LOG = ("FIRN", "CONTROL", "PIPELINE_LOG")
 # For the same reason the sweep's own accounts are left out; what it deleted is compared in bronze itself.
 ACCOUNTS = """
@@ -60,9 +61,13 @@ def tables(rig: Rig) -> list[Table]:
 
 
 def is_compared(place: tuple[str, str, str], column: str) -> bool:
-    """Not when it was done and in which run: two runs differ in these."""
+    """Not when it was done, in which run and which batch: two runs may differ in these."""
     schema, name = place[1].lower(), place[2].lower()
+    if column == "batch_no":
+        return False
     if schema == "control":
+        if name == "alerts":
+            return column in ("pipeline", "kind", "subject", "state", "severity")
         is_clock = column.endswith("_at") and column != "loaded_at"
         return not is_clock and column not in ("run_id", "computed_at") and (name, column) != ("parameter_control", "status")
     return column != "computed_at"

@@ -155,6 +155,14 @@ def granted(account: Account, who: tuple[str, str], privilege: str, name: tuple[
     return False
 
 
+def owned(account: Account, session: Session, name: tuple[str, str, str]) -> None:
+    """Who makes a table owns it. System roles may do everything anyway; a table that has an owner keeps it."""
+    if session.app or session.role in SYSTEM or any(tuple(g["on"]) == name and "OWNERSHIP" in g["privileges"] for g in account.catalog.find("grant")):
+        return
+    key = f"ROLE {session.role} {'.'.join(name)} False"
+    account.catalog.put("grant", key, privileges=["OWNERSHIP"], on=list(name), every=False, to_kind="ROLE", to=session.role)
+
+
 # --- statements
 
 

@@ -21,6 +21,8 @@ def needed(module: str, procedures: Path) -> list[str]:
         new = imported(procedures / f"{waiting.pop()}.py") & ours - found
         found |= new
         waiting += new
+    if "transforming" in found:  # loads by name what pipeline files name
+        found |= {name for name in ours if name.startswith("transform_")}
     return sorted(found)
 
 

@@ -185,7 +185,7 @@ class Rig:
             [*bronze_values(found, row, columns), name, first_row + i, key, self.clock, self.clock] for i, row in enumerate(given)
         ]
         marks = ", ".join("?" for _ in (*columns, *PROVENANCE))
-        names = ", ".join((*columns, *PROVENANCE))
+        names = ", ".join(f'"{name}"' for name in (*columns, *PROVENANCE))
         with self.account.duck.duck_conn.cursor() as cursor:
             cursor.begin()
             if values:

@@ -87,6 +87,8 @@ def after_table_change(account: Account, session: Session, words: tuple[str, ...
     if words[0] in ("DROP", "TRUNCATE") or (words[0] == "CREATE" and "REPLACE" in sql.upper().split()[:3]):
         pipes_history.forget_table(account, *name)
     streams.table_changed(account, name, sql)
+    if words[0] == "CREATE":
+        grants.owned(account, session, name)
     evolution = re.search(r"\bENABLE_SCHEMA_EVOLUTION\s*=\s*(TRUE|FALSE)", sql, re.IGNORECASE)
     if evolution and words[0] in ("CREATE", "ALTER"):
         pipes.set_schema_evolution(account, *name, evolution[1].upper() == "TRUE")

@@ -159,5 +159,8 @@ def imports_folder(account: Account, routine: Thing) -> Path:
             shutil.copyfile(source, making / source.name)
         if body:
             (making / "_inline.py").write_text(body)
-        making.rename(folder)
+        try:
+            making.rename(folder)
+        except OSError:  # another call has made it meanwhile
+            shutil.rmtree(making)
     return folder

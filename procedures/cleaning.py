@@ -4,14 +4,17 @@ Everything is decided before anything is written.  A value that does not parse i
 a check that is not TRUE has failed, NULL included; and a row carries all the checks it failed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import and_, or_
 
+import checking
+import cleaning_words
 import names
 import snowflake.snowpark.functions as F
 import snowflake.snowpark.types as T
+from cleaning_words import is_numeric
 from expressions import resolved
 from snowflake.snowpark import Column, DataFrame, Window
 from specs import NUMBER, Check, Source
@@ -24,6 +27,7 @@ ISO_DATE = f"^{YEAR}-[0-9]{{2}}-[0-9]{{2}}$"
 # Only what states a day in full: left to itself, Snowflake reads the text `32154` as seconds since 1970.
 ISO_TIMESTAMP = f"^{YEAR}" + "-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?Z?)?$"
 BLANKS = " \t\r\n"
+KEEP_ENDS = ("trim", "digits_only", "lower", "upper", "title", "empty_to_null", "null_if")  # cleanings that bare no blank
 LONGEST_KEY = 16_384  # characters; joins, sorts and whoever reads gold carry every key along
 YEARS_AHEAD = 10
 CARRIED = (*names.PROVENANCE, "is_repeat")
@@ -67,10 +71,10 @@ def cleaned(value: Column, column: SourceColumn) -> Column:
     """
     is_trimmed = False
     for cleaning in column.clean:
-        value = without_empty(value) if cleaning == "empty_to_null" and is_trimmed else CLEANINGS[cleaning](value)
-        is_trimmed = (is_trimmed or cleaning in ("trim", "digits_only")) and cleaning != "collapse_spaces"
+        value = without_empty(value) if cleaning.word == "empty_to_null" and is_trimmed else cleaning_words.applied(value, cleaning)
+        is_trimmed = (is_trimmed or cleaning.word in ("trim", "digits_only")) and cleaning.word in KEEP_ENDS
     if column.type not in ("text", "variant"):  # a blank is no number and no date, and no fault either
-        value = without_empty(value if is_trimmed else CLEANINGS["trim"](value))
+        value = without_empty(value if is_trimmed else F.trim(value, F.lit(BLANKS)))
     if column.mapping:
         branches = [(value == F.lit(word), F.lit(meaning)) for word, meaning in column.mapping.items()]
         chain = reduce(lambda case, branch: case.when(*branch), branches[1:], F.when(*branches[0]))
@@ -82,20 +86,6 @@ def without_empty(value: Column) -> Column:
     return F.iff(value == F.lit(""), F.lit(None), value)
 
 
-def empty_to_null(value: Column) -> Column:
-    return F.iff(F.trim(value, F.lit(BLANKS)) == F.lit(""), F.lit(None), value)
-
-
-CLEANINGS = {
-    "trim": lambda value: F.trim(value, F.lit(BLANKS)),
-    "lower": F.lower,
-    "upper": F.upper,
-    "empty_to_null": empty_to_null,
-    "collapse_spaces": lambda value: F.regexp_replace(value, F.lit("[[:space:]]+"), F.lit(" ")),
-    "digits_only": lambda value: F.regexp_replace(value, F.lit("[^0-9]"), F.lit("")),
-}
-
-
 def parsed(value: Column, column: SourceColumn) -> Column:
     """The typed value of a text without blanks at its ends, NULL where it does not parse.
 
@@ -105,14 +95,27 @@ def parsed(value: Column, column: SourceColumn) -> Column:
     target = snowpark_type(column.type)
     if column.type in ("text", "variant"):
         return value
-    if column.type in ("date", "timestamp") and column.formats:
-        function = "try_to_date" if column.type == "date" else "try_to_timestamp_ntz"
-        attempts = [F.call_function(function, value, F.lit(pattern)) for pattern in column.formats]
-        return F.coalesce(*attempts) if len(attempts) > 1 else attempts[0]
+    if column.formats:
+        by_format = cleaning_words.numbered(value, column, target) if is_numeric(column.type) else cleaning_words.dated(value, column)
+        return by_format.cast(target)
     shape = {"integer": INTEGER, "date": ISO_DATE, "timestamp": ISO_TIMESTAMP}.get(column.type)
     text = F.replace(value, F.lit("Z"), F.lit("")) if column.type == "timestamp" else value
     cast = text.try_cast(target)
+    if column.type == "timestamp" and column.zone != "UTC":
+        cast = F.iff(F.endswith(value, F.lit("Z")), cast, cleaning_words.to_utc(cast, column.zone))
     return F.iff(value.rlike(F.lit(shape)), cast, F.lit(None).cast(target)) if shape else cast
+
+
+def valued(text: Column, column: SourceColumn) -> Column:
+    """The typed value of a text, NULL where it does not parse or lies outside the column's bounds."""
+    return cleaning_words.bounded(parsed(text, column), column, snowpark_type(column.type))
+
+
+def judged_by(text: Column, column: SourceColumn) -> Column:
+    """The text by which the built-in checks judge a column."""
+    if not column.keeps_unreadable and not any(column.bounds):
+        return text
+    return cleaning_words.text_judged(text, parsed(text, column), valued(text, column), column)
 
 
 def typed(batch: DataFrame, source: Source) -> DataFrame:
@@ -137,8 +140,8 @@ def typed(batch: DataFrame, source: Source) -> DataFrame:
     originals = [F.col(f"{column.name}_received") for column in parsing]
     values = texts.select(
         *carried,
-        *[parsed(F.col(column.name), column).alias(column.name) for column in stored],
-        *[F.col(column.name).alias(f"{column.name}_received") for column in parsing],
+        *[valued(F.col(column.name), column).alias(column.name) for column in stored],
+        *[judged_by(F.col(column.name), column).alias(f"{column.name}_received") for column in parsing],
     )
     if derived:
         computed = [
@@ -230,7 +233,12 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
     A tombstone needs its key and its time and nothing else; a truncation its time; a snapshot must be whole.
     """
     built_in = list(built_in_checks(source))
-    conditions = built_in + [(check, sql_column(check.expect), False) for check in source.checks]
+    types = source.types()
+    conditions = built_in + [
+        (check, checking.condition(check, types) if check.test else sql_column(check.expect), checking.is_of_file(check))
+        for check in source.checks
+        if check.test != "unique"  # that one looks at what the others found: `checking.with_owners`
+    ]
     alive = ~F.col("is_deleted")
     if source.truncate_when:
         in_time = {check.name for check, _, _ in built_in if check.name.startswith(tuple(f"{name}_is_" for name in sequence(source)))}
@@ -271,6 +279,18 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
         failures("warn").alias("warned_checks"),
         reduce(or_, stopping, F.lit(False)).alias("stops"),
     )
+
+
+def judged(rows: DataFrame, source: Source, silver: Mapping[str, DataFrame]) -> DataFrame:
+    """Typed rows with all checks decided, those too that look at silver: the source's own and the ones it refers to."""
+    found = checked(checking.with_references(rows, source, silver), source)
+    return checking.with_owners(found, silver[source.name], source, checked_columns(source))
+
+
+def checked_columns(source: Source) -> tuple[str, ...]:
+    """The columns of checked rows."""
+    own = (*CARRIED, *as_received(source).values(), "is_deleted", "effective_at", *source.marks)
+    return (*own, *(column.name for column in source.columns), "failed_checks", "warned_checks", "stops")
 
 
 def content(source: Source) -> tuple[str, ...]:

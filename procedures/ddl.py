@@ -342,10 +342,12 @@ def create_task(task: Task, pipeline: str, root: str, bronze: tuple[str, str] = 
     )
 
 
-def task_statements(pipeline: Pipeline, before: Pipeline | None = None, bronze: tuple[str, str] = LANDING) -> Iterator[str]:
+def task_statements(
+    pipeline: Pipeline, before: Pipeline | None = None, bronze: tuple[str, str] = LANDING, resume: bool = True
+) -> Iterator[str]:
     """The graph: its root suspended, tasks dropped that the plan no longer has, all replaced, all resumed.
 
-    A replaced task is suspended; the root is resumed last, when its graph is complete.
+    A replaced task is suspended; the root is resumed last, when its graph is complete, and only with `resume`.
     """
     graph = plan(pipeline)
     root = graph[0]
@@ -353,14 +355,15 @@ def task_statements(pipeline: Pipeline, before: Pipeline | None = None, bronze: 
     yield suspend_task(root.name)
     if known := watcher or (before and look(before)):
         yield suspend_task(known.name)
-    if before:
-        if known and not watcher:
-            yield drop_task(known.name)
-        for gone in {task.name for task in plan(before)} - {task.name for task in graph}:
-            yield drop_task(gone)
+    if known and not watcher:
+        yield drop_task(known.name)
     for task in [*graph, *([watcher] if watcher else [])]:
         yield create_task(task, pipeline.name, root.name, bronze)
-    if watcher:
+    # After the others no longer wait for them: a task whose predecessor is dropped is a root, and not a suspended one.
+    for gone in sorted({task.name for task in plan(before)} - {task.name for task in graph}) if before else ():
+        yield drop_task(gone)
+    if watcher and resume:
         yield resume_task(watcher.name)
     for task in reversed(graph):
-        yield resume_task(task.name)
+        if resume or task is not root:
+            yield resume_task(task.name)

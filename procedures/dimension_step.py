@@ -15,7 +15,7 @@ import told
 import writing
 from cleaning import snowpark_type
 from history_events import same
-from runlog import StepResult
+from runlog import AccountsUnbalanced, StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import Column, DataFrame, Row, Session, Table, Window
 from snowflake.snowpark.types import DataType
@@ -90,6 +90,7 @@ def dimension(run: Run, name: str) -> StepResult:
             changed = history.pairs(in_question(here.current, scope, target), desired_of(here, scope, target), target, here.types)
             taken = write(run, here, target, source, changed, turn.batch_no)
             done = checked(here, target, history_events.of_keys(here.current, scope, target.key), taken)
+            refuse_lost(result, here, target, source, since, new, done)
             clear(session, target)
             result.written = done.shown + new.truncations
             result.superseded = result.read - result.written
@@ -204,23 +205,27 @@ def write(run: Run, here: Tables, target: Dimension, source: Source, changed: Da
 
 @dataclass(frozen=True)
 class Done:
-    """Versions written, and new events that show in them."""
+    """Versions written, new events that show in them, and instants of keys that new events spoke of last."""
 
     inserted: int
     updated: int
     deleted: int
     shown: int
+    instants: int
 
 
 def checked(here: Tables, target: Dimension, standing: DataFrame, taken: int) -> Done:
     """Counts what was done, and raises HistoryBroken when what now stands cannot be true: the transaction takes it back."""
-    shown = here.staged.agg(F.count(F.iff(F.col("is_new") & F.col("shows"), F.lit(1), F.lit(None))).alias("shown"))
+    shown = here.staged.agg(
+        F.count(F.iff(F.col("is_new") & F.col("shows"), F.lit(1), F.lit(None))).alias("shown"),
+        F.count(F.iff(F.col("is_new"), F.lit(1), F.lit(None))).alias("instants"),
+    )
     counts = here.changes.agg(
         F.count(F.lit(1)).alias("pairs"),
         F.count(F.iff(F.col("is_added"), F.lit(1), F.lit(None))).alias("added"),
         F.count(F.iff(F.col("is_gone"), F.lit(1), F.lit(None))).alias("gone"),
     )
-    whole = dict.fromkeys(("shown", "pairs", "added", "gone"), snowpark_type("integer"))
+    whole = dict.fromkeys(("shown", "instants", "pairs", "added", "gone"), snowpark_type("integer"))
     faults = history.broken(standing, here.staged.filter(F.col("is_last")), target, here.types)
     counted = told.joined(told.told(shown, whole), told.told(counts, whole), None, "cross")
     rows = told.joined(counted, faults, F.lit(True), "left").collect()
@@ -230,7 +235,31 @@ def checked(here: Tables, target: Dimension, standing: DataFrame, taken: int) ->
         found.append(((), f"{taken} versions were taken out, {pairs - added} were to be"))
     if found:
         raise HistoryBroken(target.name, found)
-    return Done(added, taken - gone, gone, rows[0]["SHOWN"])
+    return Done(added, taken - gone, gone, rows[0]["SHOWN"], rows[0]["INSTANTS"])
+
+
+def refuse_lost(result: StepResult, here: Tables, target: Dimension, source: Source, since: int, new: Arrived, done: Done) -> None:
+    """Raises AccountsUnbalanced unless each instant that new events speak of is in hand once, or has an older event's word.
+
+    Extracts and truncations speak of keys that their events do not name: there the two cannot be compared.
+    """
+    missing = new.instants - done.instants
+    if missing == 0 or source.is_snapshot or source.truncate_when:
+        return
+    outdone = outdone_instants(here.silver, target, since) if missing > 0 else 0
+    if not 0 < missing <= outdone:
+        counts = {"instants read": new.instants, "instants in hand": done.instants, "of older events": outdone}
+        raise AccountsUnbalanced(result.step, counts)
+
+
+def outdone_instants(silver: DataFrame, target: Dimension, since: int) -> int:
+    """Instants of new events at which an older event of the key stands; and of deletions, where those are ignored."""
+    identity = (*target.key, "effective_at")
+    newer = silver.filter(F.col("batch_no") > F.lit(since))
+    older = writing.renamed(silver.filter(F.col("batch_no") <= F.lit(since)), identity, "older")
+    met = newer.join(older, on=writing.match(identity, [f"older_{column}" for column in identity]), how="leftsemi")
+    found = met.select(*identity).distinct().count()
+    return found + newer.filter(F.col("is_deleted")).count() if target.on_delete == "ignore" else found
 
 
 def clear(session: Session, target: Dimension) -> None:

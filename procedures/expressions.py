@@ -6,24 +6,36 @@ statement, a comment that hides the rest, a quoted name) is refused; so is a col
 
 import difflib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
+
+import sql_functions
 
 WORDS = frozenset(
     """
     and or not null is in between like ilike rlike case when then else end true false distinct from as escape
-    interval cast try_cast over partition by order asc desc rows within group
+    interval by order asc desc within group
     """.split()
 )
 TYPES = frozenset("number integer varchar text boolean date timestamp_ntz timestamp float variant".split())
 REFUSED = frozenset(
     """
     select insert update delete merge drop create alter grant revoke call execute truncate union except intersect
-    where having with use set put get copy join limit lateral table values
+    where having with use set put copy join limit lateral table values over partition qualify
     """.split()
 )
 # Functions of the app; everything else is Snowflake's own.
 APP_FUNCTIONS = {"is_email": "core.is_email"}
+
+FUNCTIONS = sql_functions.ROW | APP_FUNCTIONS.keys()
+LONGEST = 10_000  # characters
+# Words that stand between two operands, or before one; an expression does not end in them.
+JOINING = frozenset("and or not is in between like ilike rlike when then else distinct from as escape case".split())
+ENDING = frozenset("null true false end".split())
+BEGINNING = frozenset("null true false case".split())
+
+BINARY = frozenset("|| <> != <= >= - + / % = < > and or".split())
 
 TOKEN = re.compile(
     r"""
@@ -58,7 +70,7 @@ def tokens(expression: str) -> Iterator[Token]:
         position = match.end()
 
 
-def problems(expression: str, columns: Collection[str]) -> list[str]:
+def problems(expression: str, columns: Collection[str], aggregates: bool = False) -> list[str]:
     """What is wrong with an expression, in words; an empty list when it may run.
 
     >>> problems("age between 0 and 120", ["age"])
@@ -67,30 +79,67 @@ def problems(expression: str, columns: Collection[str]) -> list[str]:
     ['unknown column `agee`; did you mean `age`? Known columns: age, name']
     >>> problems("age > 0; drop table x", ["age"])
     ['`; drop tab` does not belong in an expression']
+    >>> problems("sum(age)", ["age"]), problems("sum(age)", ["age"], aggregates=True)
+    (['`sum` looks at many rows; an expression looks at one'], [])
     """
-    pieces = list(tokens(expression))
+    pieces = list(tokens(expression[:LONGEST]))
     if not pieces:
         return ["the expression is empty"]
+    if len(expression) > LONGEST:
+        return [f"the expression has {len(expression):,} characters; {LONGEST:,} may be read"]
     found: list[str] = []
     depth = 0
     for piece, following in zip(pieces, [*pieces[1:], Token("end", "", len(expression))], strict=True):
         word = piece.text.lower()
         if piece.kind == "other":
-            found.append(f"`{piece.text}` does not belong in an expression")
-        elif piece.kind == "sign":
+            return [*found, f"`{piece.text}` does not belong in an expression"]
+        if piece.kind == "sign":
             depth += {"(": 1, ")": -1}.get(piece.text, 0)
             if depth < 0:
-                found.append("a `)` closes nothing")
-                break
-        elif piece.kind == "word" and word in REFUSED:
-            found.append(f"`{piece.text}` is not allowed: an expression looks at one row and changes nothing")
-        elif piece.kind == "word" and following.text == "." and word not in columns:
-            found.append(f"`{piece.text}.` is not allowed: columns and functions are named without a schema")
-        elif piece.kind == "word" and following.text != "(" and word not in WORDS | TYPES and word not in columns:
-            found.append(unknown("column", word, columns))
+                return [*found, "a `)` closes nothing"]
+        elif piece.kind == "word":
+            found += word_problems(word, following, columns, aggregates)
     if depth > 0:
         found.append("a `(` is not closed")
-    return found
+    return found or list(shape_problems(pieces, columns))
+
+
+def word_problems(word: str, following: Token, columns: Collection[str], aggregates: bool) -> list[str]:
+    """What is wrong with a word: it must be a column, a function, a type or a word of expressions."""
+    is_call = following.text == "("
+    if is_call and word in FUNCTIONS:
+        return []
+    if word in REFUSED:
+        return [f"`{word}` is not allowed: an expression looks at one row and changes nothing"]
+    if following.text == "." and word not in columns:
+        return [f"`{word}.` is not allowed: columns and functions are named without a schema"]
+    if word in WORDS or (word in TYPES and word not in columns):
+        return []
+    if is_call and word in sql_functions.AGGREGATE:
+        return [] if aggregates else [f"`{word}` looks at many rows; an expression looks at one"]
+    if is_call:
+        near = difflib.get_close_matches(word, [*FUNCTIONS, *(sql_functions.AGGREGATE if aggregates else ())], n=1)
+        return [f"unknown function `{word}`" + (f"; did you mean `{near[0]}`?" if near else "; docs/spec-reference.md lists them")]
+    return [] if word in columns else [unknown("column", word, columns)]
+
+
+def shape_problems(pieces: Sequence[Token], columns: Collection[str]) -> Iterator[str]:
+    """Two values with nothing between them, or an end in the middle: more or less than one expression."""
+    for piece, following in pairwise(pieces):
+        word, after = piece.text.lower(), following.text.lower()
+        is_call = piece.kind == "word" and word not in columns and word not in ENDING
+        ends = piece.kind in ("text", "number") or word == ")" or (piece.kind == "word" and (word in columns or word in ENDING))
+        begins = following.kind in ("text", "number") or after in BEGINNING or after in columns or (after == "(" and not is_call)
+        if word in BINARY and after in BINARY - {"-", "+"} | {")"}:
+            yield f"a value is missing between `{piece.text}` and `{following.text}`"
+        if ends and begins:
+            yield f"an operator is missing between `{piece.text}` and `{following.text}`"
+    last = pieces[-1]
+    if (last.kind == "sign" and last.text not in (")", "*")) or (last.kind == "word" and last.text.lower() in JOINING):
+        yield f"it ends in the middle, after `{last.text}`"
+    first = pieces[0]
+    if first.kind == "sign" and first.text not in ("(", "-", "+"):
+        yield f"it begins in the middle, with `{first.text}`"
 
 
 def unknown(what: str, word: str, known: Collection[str]) -> str:

@@ -47,7 +47,9 @@ USING (
             pipeline, source, file_name, content_key,
             MIN(IFF(is_duplicate, NULL, first_row)) AS first_row, MAX(IFF(is_duplicate, NULL, last_row)) AS last_row,
             SUM(IFF(is_duplicate, 0, row_count)) AS rows_taken, SUM(IFF(is_duplicate, row_count, 0)) AS rows_duplicate,
-            MIN(taken_at) AS first_taken_at, MAX(taken_at) AS last_taken_at, MAX(loaded_at) AS last_loaded_at
+            MIN(taken_at) AS first_taken_at, MAX(taken_at) AS last_taken_at, MAX(loaded_at) AS last_loaded_at,
+            IFF(COUNT(event_count) < COUNT(*), NULL, SUM(event_count)) AS event_count,
+            IFF(COUNT(event_count) < COUNT(*), NULL, SUM(quarantined_count)) AS quarantined_count
         FROM {watermark.LEDGER}
         WHERE pipeline = ? AND source = ?
         GROUP BY pipeline, source, file_name, content_key
@@ -61,7 +63,9 @@ USING (
             gone.rows_taken + COALESCE(earlier.rows_taken, 0) AS rows_taken,
             gone.rows_duplicate + COALESCE(earlier.rows_duplicate, 0) AS rows_duplicate,
             COALESCE(earlier.first_taken_at, gone.first_taken_at) AS first_taken_at,
-            gone.last_taken_at, gone.last_loaded_at
+            gone.last_taken_at, gone.last_loaded_at,
+            gone.event_count + IFF(earlier.file_name IS NULL, 0, earlier.event_count) AS event_count,
+            gone.quarantined_count + IFF(earlier.file_name IS NULL, 0, earlier.quarantined_count) AS quarantined_count
         FROM gone
         LEFT JOIN {watermark.FILES} AS earlier
             ON earlier.pipeline = gone.pipeline AND earlier.source = gone.source
@@ -77,11 +81,13 @@ USING (
     AND kept.file_name = folded.file_name AND kept.content_key = folded.content_key
 WHEN MATCHED THEN UPDATE SET
     first_row = folded.first_row, last_row = folded.last_row, rows_taken = folded.rows_taken,
-    rows_duplicate = folded.rows_duplicate, last_taken_at = folded.last_taken_at, last_loaded_at = folded.last_loaded_at, folded_at = ?
+    rows_duplicate = folded.rows_duplicate, last_taken_at = folded.last_taken_at, last_loaded_at = folded.last_loaded_at,
+    event_count = folded.event_count, quarantined_count = folded.quarantined_count, folded_at = ?
 WHEN NOT MATCHED THEN INSERT (
     pipeline, source, file_name, content_key, first_row, last_row, rows_taken, rows_duplicate, first_taken_at, last_taken_at,
-    last_loaded_at, folded_at
+    last_loaded_at, event_count, quarantined_count, folded_at
 ) VALUES (
     folded.pipeline, folded.source, folded.file_name, folded.content_key, folded.first_row, folded.last_row, folded.rows_taken,
-    folded.rows_duplicate, folded.first_taken_at, folded.last_taken_at, folded.last_loaded_at, ?
+    folded.rows_duplicate, folded.first_taken_at, folded.last_taken_at, folded.last_loaded_at,
+    folded.event_count, folded.quarantined_count, ?
 )"""

@@ -10,11 +10,12 @@ import names
 import snowflake.snowpark.functions as F
 import watermark
 import writing
-from cleaning import checked, screened, staged_columns, typed
+from cleaning import judged, screened, staged_columns, typed
 from runlog import AccountsUnbalanced, StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import DataFrame, Row
 from specs import Source
+from transforming import transformed
 
 QUARANTINE = "control.quarantine"
 QUARANTINED = (
@@ -87,7 +88,7 @@ def fetch(run: Run, source: Source, mark: watermark.Mark, result: StepResult) ->
         hand, loads = watermark.counted(session, *own, mark.lets), watermark.in_hand(session, *own)
         plain = hand.plain
         rows = watermark.plain_batch(bronze, loads, source) if plain else watermark.batch(bronze, loads, filing.places(session), *own)
-        decided = screened(checked(typed(rows, source), source), source)
+        decided = screened(judged(transformed(typed(rows, source), source), source, run.silver(source)), source)
         staged_count = writing.insert(session, decided, source.stage, staged_columns(source))
         if staged_count == hand.rows:
             return hand

@@ -27,7 +27,7 @@ PROVENANCE = ("file_name", "row_number", "content_key", "loaded_at")
 RESERVED_BY_FIRN = frozenset(PROVENANCE) | frozenset(
     """
     effective_at is_deleted batch_no failed_checks warned_checks row_values outcome valid_from valid_to is_current
-    is_inferred is_in_hand computed_at is_truncate absent_columns
+    is_inferred is_in_hand computed_at is_truncate absent_columns is_repeat stops passes copy_no is_gone is_new record
     """.split()
 )
 

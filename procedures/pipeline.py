@@ -18,6 +18,7 @@ import replaying
 import rewinding
 import runlog
 import spec_file
+import sweeping
 import taskgraph
 import turns
 import upkeep
@@ -122,6 +123,8 @@ def rebuild(session: Session, dimension: str, from_at: datetime | None = None, d
 def replay_quarantine(session: Session, source: str, check_name: str | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Waiting rows of a source through the load's door again; with `dry_run`, which would pass."""
     run = run_of_source(session, source)
+    if dry_run:
+        return replaying.replay(run, source, check_name, dry_run)
     with announced(run, f"replay {source}"):
         return logged(run, f"replay {source}", lambda: replaying.replay(run, source, check_name, dry_run))
 
@@ -174,9 +177,19 @@ def apply_packaged(session: Session, pipeline: str) -> dict[str, Any]:
     return applying.apply(quick(session), applying.packaged(pipeline), f"{pipeline}.yml", utc_now())
 
 
-def apply_spec(session: Session, text: str) -> dict[str, Any]:
-    """Applies a pipeline file given as text."""
-    return applying.apply(quick(session), text, "spec", utc_now())
+def apply_spec(session: Session, text: str, dry_run: bool = False) -> dict[str, Any]:
+    """Applies a pipeline file given as text; with `dry_run`, says what that would change."""
+    return applying.apply(quick(session), text, "spec", utc_now(), dry_run)
+
+
+def export_spec(session: Session, pipeline: str, version: int | None = None) -> str:
+    """The text of an applied pipeline file."""
+    return applying.export(quick(session), pipeline, version)
+
+
+def drop_pipeline(session: Session, pipeline: str, with_data: bool = False) -> dict[str, Any]:
+    """Stops a pipeline; its data stays unless `with_data`."""
+    return applying.drop(quick(session), pipeline, with_data)
 
 
 def bind_bronze(session: Session, database_name: str, schema_name: str) -> str:
@@ -266,7 +279,7 @@ def moved(run: Run, step: str, target: str) -> dict[str, Any]:
     if step == "finish":
         return upkeep.finish(run)
     if step == "sweep":
-        return upkeep.sweep(run).counts()
+        return sweeping.sweep(run).counts()
     if step not in STEPS:
         raise StepUnknown(step)
     return STEPS[step](run, target).counts()

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import checking
 import cleaning
 import names
 import snowflake.snowpark.functions as F
@@ -148,7 +149,7 @@ def spot(row: Mapping[str, Any]) -> tuple[str, int, Any]:
 def lines_of(run: Run, source: Source, key: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The lines of bronze that name a key, read and checked as a load would: a scan of what the sweep has left."""
     bronze = run.bronze(source).with_column("is_repeat", F.lit(False))
-    found = cleaning.checked(with_key(cleaning.typed(bronze, source), key, source.types()), source)
+    found = cleaning.checked(with_key(cleaning.typed(bronze, source), key, source.types()), checking.of_rows(source))
     read = [values(row) for row in found.select(*names.PROVENANCE, cleaning.row_values(source).alias("row_values"), "failed_checks").collect()]
     return [{**line, "row_values": json.loads(line["row_values"])} for line in read]  # the client gives a VARIANT as text
 

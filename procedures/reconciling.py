@@ -28,7 +28,7 @@ from snowflake.snowpark.exceptions import SnowparkSQLException
 from specs import Dimension, Fact, Kpi, Source
 
 TABLE = "control.reconciliation"
-LISTING = "landing_files"  # beside the bronze tables; see setup_sql/08_listing.sql
+LISTING = "landing_files"  # beside the bronze tables; see docs/operations-recovery.md
 FILE = ("file_name", "content_key")
 NAMED = 20  # differences that are named
 UNDER_WAY = timedelta(hours=1)  # a file younger than this may still be on its way through a pipe
@@ -151,6 +151,18 @@ def ledger_of(run: Run, source: Source) -> DataFrame:
     return watermark.entries(run.session.table(watermark.LEDGER), run.pipeline.name, source)
 
 
+def files_of(run: Run, source: Source) -> DataFrame:
+    """What became of the rows of each file, from its entries and, when those are folded, from the files' record.
+
+    Gives: file_name, content_key, row_count, event_count, quarantined_count; the last two NULL where nobody counted
+    """
+    counts = ("event_count", "quarantined_count")
+    folded = watermark.entries(run.session.table(watermark.FILES), run.pipeline.name, source)
+    total = (F.col("rows_taken") + F.col("rows_duplicate")).alias("row_count")
+    columns = [F.col(name) for name in (*FILE, "row_count", *counts)]
+    return ledger_of(run, source).select(*columns).union_all(folded.select(*[F.col(k) for k in FILE], total, *[F.col(c) for c in counts]))
+
+
 # --- sources
 
 
@@ -168,12 +180,12 @@ def bucket_and_bronze(run: Run, source: Source, listing: DataFrame | None, now: 
     """Files under the source's prefix of which no row was ever seen; an empty object has none to see."""
     part, comparison = f"source {source.name}", "bucket and bronze"
     if listing is None:
-        why = f"{LISTING} is not there or not granted; see setup_sql/08_listing.sql. Compared from bronze on."
+        why = f"{LISTING} is not there or not granted; see docs/operations-recovery.md. Compared from bronze on."
         return Finding(part, comparison, None, None, None, {"not_made": why})
     settled = (F.col("modified_at") < F.lit(now - UNDER_WAY)) & (F.col("byte_count") > F.lit(0))
     files = listing.filter(F.startswith(F.col("file_name"), F.lit(source.prefix)) & settled).select(F.col("file_name").alias("file")).distinct()
     bronze = run.bronze(source).select(F.col("_file_name").alias("seen"))
-    seen = bronze.union_all(ledger_of(run, source).select(F.col("file_name").alias("seen"))).distinct()
+    seen = bronze.union_all(files_of(run, source).select(F.col("file_name").alias("seen"))).distinct()
     arrived = F.col("seen").is_not_null()
     sides = files.join(seen, on=F.col("file") == F.col("seen"), how="left").select(
         F.col("file").alias("file_name"), F.lit(1).alias("expected"), F.iff(arrived, F.lit(1), F.lit(0)).alias("found")
@@ -201,18 +213,18 @@ def bronze_and_ledger(run: Run, source: Source, now: datetime) -> Finding:
 
 def ledger_and_silver(run: Run, source: Source) -> Finding:
     """Events that files gave, by the ledger and by what was released from quarantine, and those that silver has."""
-    entered = known_files(run, source, ledger_of(run, source)).select(*FILE, F.col("event_count").alias("row_count"))
+    entered = known_files(run, source, files_of(run, source)).select(*FILE, F.col("event_count").alias("row_count"))
     released = quarantine_of(run, source).filter(F.col("released_as") == F.lit("event"))
     expected = entered.union_all(counted(known_files(run, source, released), FILE))
     own = known_files(run, source, run.session.table(source.silver))
-    duplicate = ledger_of(run, source).agg(F.sum(F.col("row_count") - F.col("event_count") - F.col("quarantined_count")).alias("rows")).collect()
+    duplicate = files_of(run, source).agg(F.sum(F.col("row_count") - F.col("event_count") - F.col("quarantined_count")).alias("rows")).collect()
     detail = {"duplicate": int(duplicate[0]["ROWS"] or 0)}
     return compared(f"source {source.name}", "ledger and silver", expected, counted(own, FILE), FILE, **detail)
 
 
 def ledger_and_quarantine(run: Run, source: Source) -> Finding:
     """Rows that failed a check, by the ledger and in the quarantine, where decided ones stay."""
-    expected = known_files(run, source, ledger_of(run, source)).select(*FILE, F.col("quarantined_count").alias("row_count"))
+    expected = known_files(run, source, files_of(run, source)).select(*FILE, F.col("quarantined_count").alias("row_count"))
     found = known_files(run, source, quarantine_of(run, source))
     return compared(f"source {source.name}", "ledger and quarantine", expected, counted(found, FILE), FILE)
 
@@ -224,7 +236,7 @@ def quarantine_of(run: Run, source: Source) -> DataFrame:
 
 def known_files(run: Run, source: Source, rows: DataFrame) -> DataFrame:
     """Rows of files whose entries say what became of each row; older entries do not."""
-    old = ledger_of(run, source).filter(F.col("event_count").is_null()).select(*[F.col(key).alias(f"old_{key}") for key in FILE]).distinct()
+    old = files_of(run, source).filter(F.col("event_count").is_null()).select(*[F.col(key).alias(f"old_{key}") for key in FILE]).distinct()
     return rows.join(old, on=reduce(and_, [F.col(key) == F.col(f"old_{key}") for key in FILE]), how="leftanti")
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import snowflake.snowpark.functions as F
 import writing
-from cleaning import built_in_checks, checked, typed, with_outcome
+from checking import without_file_checks
+from cleaning import built_in_checks, judged, typed, with_outcome
 from expressions import unknown
 from loading import QUARANTINE, events, summarise
 from quarantine import (
@@ -32,6 +33,7 @@ from runlog import StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import DataFrame, Row
 from specs import Source
+from transforming import transformed
 
 CORRECTION, DECISION = "control.quarantine_correction", "control.quarantine_decision"
 SHOWN = 100  # ids in an answer
@@ -112,8 +114,10 @@ def asked_for(run: Run, source: Source, which: str | None, status: str = "waitin
 
 
 def outcomes(run: Run, source: Source, waiting: DataFrame) -> DataFrame:
-    """The door of the load: typed, checked, compared with silver."""
-    return with_outcome(checked(typed(as_bronze(waiting, source), source), source), run.session.table(source.silver), source)
+    """The door of the load: typed, checked, compared with silver.  What is asked of whole files was asked when they came."""
+    silver = run.silver(source)
+    rows = judged(transformed(typed(as_bronze(waiting, source), source), source), without_file_checks(source), silver)
+    return with_outcome(rows, silver[source.name], source)
 
 
 def answer(rows: DataFrame, source: Source, check: str | None) -> dict[str, Any]:

@@ -12,15 +12,15 @@ from operator import and_
 from typing import Any
 
 import applying
+import fact_step
 import history_events
 import loading
 import measures
 import names
 import snowflake.snowpark.functions as F
-import steps
 import watermark
 import writing
-from runlog import StepResult
+from runlog import AccountsUnbalanced, StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import Column, DataFrame
 from specs import Dimension, Fact, Source
@@ -55,6 +55,8 @@ def rewind(run: Run, name: str, to_at: datetime, dry_run: bool = False) -> dict[
         undone = undo(run, source, to_at, result.started_at)
         mark = set_lets(run, source, to_at)
         loading.take(run, source, mark, turn.batch_no, result)
+        if result.read < undone["events"] + undone["waiting"]:  # a sweep came between: on the local account it cannot be kept out
+            raise AccountsUnbalanced(result.step, {**undone, "taken again": result.read})
         removed = {
             **{item.name: forget_keys(run, item, source) for item in run.pipeline.dimensions if item.source == name},
             **{item.name: forget_grains(run, item, source, turn.batch_no) for item in run.pipeline.facts if item.source == name},
@@ -196,5 +198,5 @@ def forget_grains(run: Run, fact: Fact, source: Source, batch_no: int) -> int:
             writing.append(measures.touched(gone, kpi, fact).select(*columns, F.lit(batch_no).alias("batch_no")), kpi.touched)
     deleted = int(table.delete(writing.match(fact.grain, [f"gone_{name}" for name in fact.grain]), writing.renamed(gone, fact.grain, "gone")).rows_deleted)
     if deleted:
-        steps.forget_members(run, fact)
+        fact_step.forget_members(run, fact)
     return deleted

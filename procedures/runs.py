@@ -30,6 +30,10 @@ class Run:
     def bronze(self, source: Source) -> DataFrame:
         return self.session.table(self.bronze_name(source))
 
+    def silver(self, source: Source) -> dict[str, DataFrame]:
+        """The events of a source, and of those its checks look into."""
+        return {name: self.session.table(self.pipeline.source(name).silver) for name in (source.name, *source.references)}
+
     def bronze_name(self, source: Source) -> str:
         return names.qualified(*self.bronze_schema, source.name)
 

@@ -1,15 +1,19 @@
 """From the text of a pipeline file to a `Pipeline`, or to everything that is wrong with it at once."""
 
-import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import names
 import specs
 from expressions import unknown
-from spec_nodes import Entries, Made, Node, Problem, SpecRefused, read_yaml
+from spec_checks import check_references
+from spec_examples import read_examples
+from spec_nodes import Entries, Node, Problem, SpecRefused
+from spec_source import all_of, read_source
+from spec_yaml import read_yaml
 
-SHARE = re.compile(r"quarantined\s*>\s*(\d{1,3})\s*%")
+__all__ = ["SpecRefused", "parse", "read_pipeline"]
 
 
 def parse(text: str, file: str = "pipeline") -> specs.Pipeline:
@@ -21,191 +25,118 @@ def parse(text: str, file: str = "pipeline") -> specs.Pipeline:
     return pipeline
 
 
-def all_of(read: Callable[[str, Node], Made]) -> Callable[[Node], tuple[Made, ...]]:
-    """A reader for `name: {…}` entries."""
-
-    def entries(node: Node) -> tuple[Made, ...]:
-        for word, entry in node.mapping().items():
-            if not names.plain(word):
-                entry.wrong(f"`{word}` cannot be a name: expected letters, digits, underscores; no SQL word")
-        return tuple(read(word, entry) for word, entry in node.mapping().items())
-
-    return entries
-
-
 def read_pipeline(root: Node) -> specs.Pipeline:
-    file = Entries(root)
-    retention = Entries(file.get("retention", lambda node: node, Node({}, "retention", 1, root.problems)))
-    sources = file.need("sources", all_of(read_source), ())
+    file = Entries(root, "pipeline")
+    check_version(file)
+    retention = Entries(file.made("retention", lambda node: node, Node({}, "retention", 1, [])), "retention")
+    sources = file.made("sources", all_of(read_source), ())
+    if "sources" in file.entries and not sources and isinstance(file.entries["sources"].value, dict | None):
+        file.entries["sources"].wrong("found nothing, expected a source")
     by_name = {source.name: source for source in sources}
-    dimensions = file.get("dimensions", all_of(lambda name, node: read_dimension(name, node, by_name)), ())
+    check_references(by_name, root)
+    dimensions = file.made("dimensions", all_of(lambda name, node: read_dimension(name, node, by_name)), ())
     dims = {dimension.name: dimension for dimension in dimensions}
-    calendar = file.get("calendar", Node.name, "")
-    facts = file.get("facts", all_of(lambda name, node: read_fact(name, node, by_name, dims, calendar)), ())
+    calendar = file.read("calendar")
+    facts = file.made("facts", all_of(lambda name, node: read_fact(name, node, by_name, dims, calendar)), ())
     outline = specs.Pipeline("outline", "", sources, dimensions, facts)
     pipeline = specs.Pipeline(
-        name=file.need("pipeline", Node.name, "unnamed"),
-        comment=file.get("comment", Node.text, ""),
-        schedule=file.get("schedule", read_schedule, "1 minute"),
-        when=file.get("when", lambda node: node.one_of(specs.WHEN, "when"), "schedule"),
-        bronze_retention=retention.get("bronze", Node.duration, timedelta(days=7)),
-        log_retention=retention.get("log", Node.duration, timedelta(days=90)),
+        name=file.read("pipeline") or "unnamed",
+        comment=file.read("comment"),
+        schedule=file.made("schedule", read_schedule, "1 minute"),
+        when=file.read("when"),
+        bronze_retention=retention.read("bronze"),
+        log_retention=retention.read("log"),
+        quarantine_retention=retention.read("quarantine"),
+        sweep_limit=retention.read("rows_per_sweep"),
         sources=sources,
         dimensions=dimensions,
         facts=facts,
         calendar=calendar,
-        kpis=file.get("kpis", all_of(lambda name, node: read_kpi(name, node, outline)), ()),
-        freshness=file.get("freshness", lambda node: {k: v.duration() for k, v in node.mapping().items()}, {}),
+        kpis=file.made("kpis", all_of(lambda name, node: read_kpi(name, node, outline)), ()),
+        freshness=file.made("freshness", lambda node: {k: v.duration() for k, v in node.mapping().items()}, {}),
     )
     retention.close()
     file.close()
-    return pipeline
+    check_tables(pipeline, file)
+    return replace(pipeline, tests=file.made("tests", lambda node: read_examples(node, pipeline), ()))
+
+
+def check_version(file: Entries) -> None:
+    """Files of form 1, which has no `version`, mean the same in form 2."""
+    node = file.entries.get("version")
+    if node is None or node.value in specs.FILE_VERSIONS:
+        return
+    if isinstance(node.value, str) and node.value.isdecimal() and int(node.value[:9]) > int(specs.FILE_VERSIONS[-1]):
+        newest = specs.FILE_VERSIONS[-1]
+        node.wrong(f"the file has form {node.value[:9]}, this version of the app reads up to {newest}: upgrade the app first")
+    else:
+        node.wrong(f"found `{node.value}`, expected {' or '.join(specs.FILE_VERSIONS)}; a file without `version` has form 1")
+
+
+def check_tables(pipeline: specs.Pipeline, file: Entries) -> None:
+    """Every part has tables of its own name; two parts may not have the same."""
+    own: dict[str, str] = {}
+    for part, items in (("sources", pipeline.sources), ("dimensions", pipeline.dimensions), ("facts", pipeline.facts), ("kpis", pipeline.kpis)):
+        for item in items:
+            made = {item.name} | {f"{item.name}_{word}" for word in TABLES_BESIDE.get(part, ())}
+            node = next(entry for word, entry in file.entries[part].mapping().items() if word.lower() == item.name)
+            for name in sorted(made & own.keys()):
+                node.wrong(f"`{name}` is a table of {own[name]} already; give it another name")
+            own |= dict.fromkeys(made, f"{part}.{item.name}")
+    made = {item.name for item in (*pipeline.sources, *pipeline.dimensions, *pipeline.facts, *pipeline.kpis)}
+    for word, entry in file.entries["freshness"].mapping().items() if "freshness" in file.entries else ():
+        if word not in made:
+            entry.wrong(unknown("table", word, made))
+
+
+TABLES_BESIDE = {"dimensions": ("changes",), "facts": ("touched",)}
 
 
 def read_schedule(node: Node) -> str:
+    """In seconds, minutes or hours, as a task takes it."""
     known = len(node.problems)
-    if node.duration() < timedelta(seconds=10) and len(node.problems) == known:
+    every = node.duration()
+    if len(node.problems) > known:
+        return "1 minute"
+    if every < timedelta(seconds=10):
         node.wrong(f"found `{node.value}`; the shortest schedule of a task is 10 seconds")
-    return node.text()
-
-
-def read_source(name: str, node: Node) -> specs.Source:
-    source = Entries(node)
-    files = Entries(source.need("files", lambda item: item, Node({}, f"{node.path}.files", node.line, node.problems)))
-    columns = source.need("columns", all_of(read_column), ())
-    plain = [column.name for column in columns if not column.expression]
-    known = [column.name for column in columns]
-    for column in columns:
-        entry = node.mapping()["columns"].mapping()[column.name]
-        if column.expression:
-            entry.mapping()["expression"].expression([*plain, *names.PROVENANCE])
-        if column.name in names.RESERVED_BY_FIRN:
-            entry.wrong(f"`{column.name}` is a column Firn adds itself; give yours another name and say `from:`")
-    snapshot = Entries(node.mapping()["snapshot"]) if "snapshot" in node.mapping() else None
-    source.asked.append("snapshot")
-    if snapshot:
-        sequence = snapshot.need("as_of", lambda item: item.columns(known), ()) or ("",)
-    else:
-        sequence = source.need("effective_at", lambda item: item.columns(known), ()) or ("",)
-    made = specs.Source(
-        name=name,
-        prefix=files.need("prefix", Node.text, ""),
-        format=files.need("format", lambda item: item.one_of(specs.FORMATS, "format"), "csv"),
-        key=source.need("key", lambda item: item.columns([*known, *names.PROVENANCE]), ()),
-        effective_at=sequence[0],
-        finer=sequence[1:],
-        is_snapshot=snapshot is not None,
-        snapshot_scope=snapshot.get("scope", lambda item: item.columns(known), ()) if snapshot else (),
-        truncate_when=source.get("truncate_when", lambda item: item.expression(known), ""),
-        strict=source.get("strict", Node.yes, False),
-        absent=source.get("absent", lambda item: item.one_of(specs.ABSENT, "word"), "null"),
-        delete_when=source.get("delete_when", lambda item: item.expression(known), ""),
-        overlap=source.get("overlap", Node.duration, timedelta(hours=24)),
-        stop_if=source.get("stop_if", read_share, None),
-        columns=columns,
-        checks=source.get("checks", all_of(lambda word, item: read_check(word, item, known)), ()),
-        comment=source.get("comment", Node.text, ""),
-    )
-    files.close()
-    source.close()
-    if snapshot:
-        snapshot.close()
-    check_history(made, node)
-    return made
-
-
-def check_history(made: specs.Source, node: Node) -> None:
-    """What a source says of time and absence must fit together."""
-    if made.effective_at and made.types().get(made.effective_at) not in ("timestamp", "date", "integer", None):
-        place = node.mapping().get("effective_at", node)
-        place.wrong(f"`{made.effective_at}` must be a timestamp, a date or an integer that counts")
-    if made.remembers_absence and made.format != "json":
-        node.mapping()["absent"].wrong("only of a JSON record is known what it does not hold; a file of rows fills in NULL")
-    if made.is_snapshot and made.truncate_when:
-        node.mapping()["truncate_when"].wrong("a snapshot tells by itself what is gone")
-
-
-def read_share(node: Node) -> float | None:
-    match = SHARE.fullmatch(node.text())
-    if match is None:
-        node.wrong(f"found `{node.value}`, expected `quarantined > 20%`")
-        return None
-    return int(match[1]) / 100
-
-
-def read_column(name: str, node: Node) -> specs.Column:
-    column = Entries(node)
-    made = specs.Column(
-        name=name.lower(),
-        type=column.get("type", read_type, "text"),
-        path=tuple(column.get("path", Node.text, "").split(".")) if "path" in column.entries else (),
-        received_as=column.get("from", Node.name, ""),
-        clean=column.get("clean", lambda item: item.columns(specs.CLEANING, "cleaning"), ()),
-        mapping=column.get("map", read_mapping, {}),
-        otherwise=column.get("otherwise", text_or_null, None),
-        has_otherwise="otherwise" in column.entries,
-        formats=column.get("formats", Node.words, ()),
-        default=column.get("default", Node.text, None),
-        expression=column.get("expression", Node.text, ""),
-        required=column.get("required", Node.yes, False),
-        comment=column.get("comment", Node.text, ""),
-    )
-    column.asked.append("path")
-    if made.has_otherwise and not made.mapping:
-        node.wrong("`otherwise` says what a value outside `map` becomes, and there is no `map`")
-    column.close()
-    return made
-
-
-def read_type(node: Node) -> str:
-    word = node.text()
-    if word and not specs.is_type(word):
-        node.wrong(unknown("type", word, [*specs.TYPES, "number(p,s)"]))
-        return "text"
-    return word
-
-
-def read_mapping(node: Node) -> Mapping[str, str | None]:
-    return {word: text_or_null(entry) for word, entry in node.mapping().items()}
-
-
-def text_or_null(node: Node) -> str | None:
-    return None if node.value is None else node.text()
-
-
-def read_check(name: str, node: Node, columns: Collection[str]) -> specs.Check:
-    if not isinstance(node.value, dict):
-        return specs.Check(name, node.expression(columns))
-    check = Entries(node)
-    made = specs.Check(
-        name=name,
-        expect=check.need("expect", lambda item: item.expression(columns), ""),
-        otherwise=check.get("otherwise", lambda item: item.one_of(specs.OUTCOMES, "outcome"), "quarantine"),
-    )
-    check.close()
-    return made
+    if every > timedelta(days=8):
+        node.wrong(f"found `{node.value}`; the longest schedule of a task is 8 days")
+    return f"{every.days * 24} hours" if "day" in node.text() else node.text()
 
 
 def read_from(entries: Entries, what: str, known: Collection[str]) -> str:
-    return entries.need("from", lambda item: item.one_of(known, what), "")
+    entry = entries.present("from")
+    return "" if entry is None else entry.one_of(known, what)
+
+
+def check_columns(node: Node, columns: Collection[str], made: str) -> None:
+    """A table has one column of a name, and none that Firn adds."""
+    seen: set[str] = set()
+    for column in columns:
+        if column in seen:
+            node.wrong(f"{made} would have two columns `{column}`")
+        if column in names.RESERVED_BY_FIRN - set(names.PROVENANCE):
+            node.wrong(f"`{column}` is a column Firn adds itself; give yours another name")
+        seen.add(column)
 
 
 def read_dimension(name: str, node: Node, sources: Mapping[str, specs.Source]) -> specs.Dimension:
-    dimension = Entries(node)
+    dimension = Entries(node, "dimension")
     source = sources.get(read_from(dimension, "source", sources))
     known = source.types() if source else {}
     made = specs.Dimension(
         name=name,
         source=source.name if source else "",
-        key=dimension.get("key", lambda item: item.columns(known), source.key if source else ()),
-        tracked=dimension.get("tracked", lambda item: item.columns(known), ()),
-        overwritten=dimension.get("overwritten", lambda item: item.columns(known), ()),
-        on_delete=dimension.get("on_delete", lambda item: item.one_of(specs.ON_DELETE, "mode"), "close"),
-        original=dimension.get("original", lambda item: item.columns(known), ()),
-        version=dimension.get("version", lambda item: item.columns(known), ()),
-        current=dimension.get("current", lambda item: item.columns(known), ()),
-        ignore_nulls=dimension.get("ignore_nulls", Node.yes, False),
-        comment=dimension.get("comment", Node.text, ""),
+        key=dimension.read("key", known) or (source.key if source else ()),
+        tracked=dimension.read("tracked", known),
+        overwritten=dimension.read("overwritten", known),
+        on_delete=dimension.read("on_delete"),
+        original=dimension.read("original", known),
+        version=dimension.read("version", known),
+        current=dimension.read("current", known),
+        ignore_nulls=dimension.read("ignore_nulls"),
+        comment=dimension.read("comment"),
     )
     dimension.close()
     policies = [*made.key, *made.values]
@@ -220,17 +151,13 @@ def read_dimension(name: str, node: Node, sources: Mapping[str, specs.Source]) -
     return made
 
 
-def read_measure(columns: Collection[str]) -> Callable[[str, Node], specs.Measure]:
+def read_measure(columns: Collection[str], aggregates: bool = False) -> Callable[[str, Node], specs.Measure]:
     def measure(name: str, node: Node) -> specs.Measure:
         if not isinstance(node.value, dict):
-            return specs.Measure(name, node.expression(columns))
-        entry = Entries(node)
-        made = specs.Measure(
-            name=name,
-            expression=entry.need("expression", lambda item: item.expression(columns), ""),
-            type=entry.get("type", read_type, "number"),
-            comment=entry.get("comment", Node.text, ""),
-        )
+            return specs.Measure(name, node.expression(columns, aggregates))
+        entry = Entries(node, "measure")
+        expression = entry.made("expression", lambda item: item.expression(columns, aggregates), "")
+        made = specs.Measure(name=name, expression=expression, type=entry.read("type"), comment=entry.read("comment"))
         entry.close()
         return made
 
@@ -240,18 +167,18 @@ def read_measure(columns: Collection[str]) -> Callable[[str, Node], specs.Measur
 def read_fact(
     name: str, node: Node, sources: Mapping[str, specs.Source], dimensions: Mapping[str, specs.Dimension], calendar: str = ""
 ) -> specs.Fact:
-    fact = Entries(node)
+    fact = Entries(node, "fact")
     source = sources.get(read_from(fact, "source", sources))
     known = source.types() if source else {}
-    at = fact.get("at", lambda item: (*item.columns(known), "")[0], source.effective_at if source else "")
+    at = fact.read("at", known) or (source.effective_at if source else "")
 
     def lookup(word: str, item: Node) -> specs.Lookup:
-        entry = Entries(item)
+        entry = Entries(item, "lookup")
         made = specs.Lookup(
             name=word,
-            dimension=entry.need("dimension", lambda part: part.one_of(dimensions, "dimension"), ""),
-            by=entry.need("by", lambda part: part.columns(known), ()),
-            as_of=entry.get("as_of", lambda part: (*part.columns(known), "")[0], at),
+            dimension=entry.made("dimension", lambda part: part.one_of(dimensions, "dimension"), ""),
+            by=entry.read("by", known),
+            as_of=entry.read("as_of", known) or at,
         )
         entry.close()
         key = dimensions[made.dimension].key if made.dimension in dimensions else made.by
@@ -265,36 +192,39 @@ def read_fact(
     made = specs.Fact(
         name=name,
         source=source.name if source else "",
-        grain=fact.get("grain", lambda item: item.columns(known), source.key if source else ()),
+        grain=fact.read("grain", known) or (source.key if source else ()),
         at=at,
-        lookups=fact.get("lookups", all_of(lookup), ()),
-        keep=fact.get("keep", lambda item: item.columns(known), ()),
-        measures=fact.get("measures", all_of(read_measure(known)), ()),
-        where=fact.get("where", lambda item: item.expression(known), ""),
-        comment=fact.get("comment", Node.text, ""),
+        lookups=fact.made("lookups", all_of(lookup), ()),
+        keep=fact.read("keep", known),
+        measures=fact.made("measures", all_of(read_measure(known)), ()),
+        where=fact.read("where", known),
+        comment=fact.read("comment"),
         calendar=calendar,
     )
     fact.close()
     if calendar and "date_key" in {*made.from_source(), *(measure.name for measure in made.measures)}:
         node.wrong(f"`date_key` is the column that points to `{calendar}`; give yours another name")
+    own_keys = [key for item in made.lookups for key in (item.durable_key, item.version_key)]
+    check_columns(node, [*made.from_source(), *own_keys, *(measure.name for measure in made.measures)], name)
     return made
 
 
 def read_kpi(name: str, node: Node, outline: specs.Pipeline) -> specs.Kpi:
-    kpi = Entries(node)
+    kpi = Entries(node, "kpi")
     facts = {fact.name: fact for fact in outline.facts}
     fact = facts.get(read_from(kpi, "fact", facts))
     known = outline.fact_types(fact) if fact and fact.source else {}
     made = specs.Kpi(
         name=name,
         fact=fact.name if fact else "",
-        period=kpi.get("period", lambda item: item.one_of(specs.PERIODS, "period"), ""),
-        by=kpi.get("by", lambda item: item.columns(known), ()),
-        measures=kpi.need("measures", all_of(read_measure(known)), ()),
-        where=kpi.get("where", lambda item: item.expression(known), ""),
-        comment=kpi.get("comment", Node.text, ""),
+        period=kpi.read("period"),
+        by=kpi.read("by", known),
+        measures=kpi.made("measures", all_of(read_measure(known, aggregates=True)), ()),
+        where=kpi.read("where", known),
+        comment=kpi.read("comment"),
     )
     kpi.close()
+    check_columns(node, [*made.groups, *(measure.name for measure in made.measures)], name)
     if not made.groups:
         node.wrong("expected a `period`, columns in `by`, or both")
     return made

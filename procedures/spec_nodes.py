@@ -5,17 +5,20 @@ YAML is read as text only: `NO` stays a country, `12:30` a time of day, `on` a w
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import expressions
 import names
-import yaml
+import spec_keys
 from expressions import unknown
+from spec_columns import TYPES, is_type
 
 Made = TypeVar("Made")
-DURATION = re.compile(r"(\d+)\s*(second|minute|hour|day)s?")
+DURATION = re.compile(r"(\d{1,6})\s*(second|minute|hour|day)s?")
+SHARE = re.compile(r"quarantined\s*>\s*(\d{1,2}|100)\s*%")
+LONGEST_NAME = 64  # names of tasks, keys and stage tables are made of several
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class SpecRefused(ValueError):
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self.file = file
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
-        super().__init__("\n".join(f"{file}:{p.line}: {p.path}: {p.message}" for p in self.problems))
+        lines = (f"{file}:{p.line}: {p.path}: {p.message}" for p in self.problems)
+        super().__init__("\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines))
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,18 @@ class Node:
         self.wrong("expected a text")
         return ""
 
+    def pair(self) -> tuple[str | None, str | None]:
+        """Lowest and highest, of which either may be open."""
+        if not isinstance(self.value, list) or len(self.value) != 2:
+            self.wrong("expected a list of two, lowest and highest; `null` for none")
+            return None, None
+        low, high = ((None if item.value is None else item.text()) for item in self.value)
+        if low is None and high is None:
+            self.wrong("both ends are open: it says nothing")
+        return low, high
+
     def one_of(self, allowed: Collection[str], what: str) -> str:
-        word = self.text()
+        word = "null" if self.value is None and "null" in allowed else self.text()
         if word and word not in allowed:
             self.wrong(unknown(what, word, allowed))
         return word
@@ -84,83 +98,142 @@ class Node:
             return timedelta()
         return timedelta(**{f"{match[2]}s": int(match[1])})
 
+    def whole(self) -> int:
+        text = self.text().replace("_", "")
+        if not text.isdigit() or not int(text):
+            self.wrong(f"found `{self.value}`, expected a whole number above 0")
+            return 1
+        return int(text)
+
     def name(self) -> str:
         word = self.text()
-        if word and not names.plain(word):
-            self.wrong(f"`{word}` cannot be a name: expected a letter, then letters, digits, underscores; no SQL word")
+        if isinstance(self.value, str):
+            self.refuse_name(word)
         return word.lower()
 
-    def expression(self, columns: Collection[str]) -> str:
+    def refuse_name(self, word: str) -> None:
+        """Tells what keeps a word from being a name, if anything does."""
+        if not names.plain(word):
+            self.wrong(f"`{word}` cannot be a name: expected a letter, then letters, digits, underscores; no SQL word")
+        elif len(word) > LONGEST_NAME:
+            self.wrong(f"`{word[:20]}…` has {len(word)} characters; a name may have {LONGEST_NAME}")
+
+    def expression(self, columns: Collection[str], aggregates: bool = False) -> str:
         """An expression over these columns.  Where no column is known, the reason is a problem of its own."""
         text = self.text()
-        for problem in expressions.problems(text, columns) if text and columns else []:
+        for problem in expressions.problems(text, columns, aggregates) if columns and isinstance(self.value, str) else []:
             self.wrong(problem)
         return text
 
     def columns(self, known: Collection[str], what: str = "column") -> tuple[str, ...]:
         """Names that must be among `known`; where none is, the reason is a problem of its own."""
-        words = self.words()
+        words = tuple(word.lower() for word in self.words())
         for word in words:
             if known and word not in known:
                 self.wrong(unknown(what, word, known))
+            if word and words.count(word) > 1:
+                self.wrong(f"`{word}` is named twice")
+                break
         return words
 
+    def column(self, known: Collection[str]) -> str:
+        word = self.text().lower()
+        if word and known and word not in known:
+            self.wrong(unknown("column", word, known))
+        return word
 
-def read_yaml(text: str, file: str, problems: list[Problem]) -> Node:
-    """The file as nodes.  Aliases are refused (a few lines of them can stand for gigabytes), and so are repeated keys."""
-    try:
-        for token in yaml.scan(text, Loader=yaml.SafeLoader):
-            if isinstance(token, (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)):
-                line = token.start_mark.line + 1
-                raise SpecRefused(file, [Problem("pipeline", line, "anchors, aliases and tags are not used here")])
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpecRefused(file, [Problem("pipeline", line, f"not YAML: {error.problem}")]) from error
-    if not isinstance(root, yaml.MappingNode):
-        raise SpecRefused(file, [Problem("pipeline", 1, "expected `pipeline: name` and what it consists of")])
-    return as_node(root, "", problems)
+    def share(self) -> float | None:
+        match = SHARE.fullmatch(self.text())
+        if match is None:
+            self.wrong(f"found `{self.value}`, expected `quarantined > 20%`")
+            return None
+        return int(match[1]) / 100
 
+    def integer(self) -> int:
+        word = self.text()
+        if word and not re.fullmatch(r"-?\d{1,9}", word):
+            self.wrong(f"found `{word}`, expected a whole number")
+            return 0
+        return int(word or 0)
 
-def as_node(raw: yaml.Node, path: str, problems: list[Problem]) -> Node:
-    line = raw.start_mark.line + 1
-    if isinstance(raw, yaml.MappingNode):
-        entries: dict[str, Node] = {}
-        for key, value in raw.value:
-            word = str(key.value)
-            here = f"{path}.{word}" if path else word
-            if word in entries:
-                problems.append(Problem(here, key.start_mark.line + 1, "stands here a second time"))
-            # Where its key stands: the value of an entry may begin lines below.
-            entries[word] = replace(as_node(value, here, problems), line=key.start_mark.line + 1)
-        return Node(entries, path, line, problems)
-    if isinstance(raw, yaml.SequenceNode):
-        items = [as_node(item, f"{path}[{index}]", problems) for index, item in enumerate(raw.value)]
-        return Node(items, path, line, problems)
-    empty = raw.style is None and raw.value in ("", "null", "~")
-    return Node(None if empty else raw.value, path, line, problems)
+    def type(self) -> str:
+        word = self.text()
+        if word and not is_type(word):
+            self.wrong(unknown("type", word, [*TYPES, "number(p,s)"]))
+            return "text"
+        return word or "text"
+
+    def texts(self) -> dict[str, str | None]:
+        """Its entries as texts, or None for `null`."""
+        return {word: None if entry.value is None else entry.text() for word, entry in self.mapping().items()}
 
 
 class Entries:
-    """The entries of a mapping, read by key; `close` reports the keys nobody asked for."""
+    """The entries of a mapping that is a part of the file, read by key as `spec_keys` has it; `close` reports other keys."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, node: Node, part: str) -> None:
+        self.node, self.part = node, part
+        self.keys = spec_keys.keys_of(part)
         self.entries = node.mapping()
-        self.asked: list[str] = []
 
-    def get(self, key: str, read: Callable[[Node], Made], default: Made) -> Made:
-        """The entry as `read` makes it, or the default where the file says nothing."""
-        self.asked.append(key)
-        return read(self.entries[key]) if key in self.entries else default
+    def node_of(self, key: str) -> Node:
+        """Where an entry stands, or where it should."""
+        return self.entries.get(key, self.node)
 
-    def need(self, key: str, read: Callable[[Node], Made], default: Made) -> Made:
-        """As `get`, and its absence is a problem."""
-        if key not in self.entries:
+    def read(self, key: str, known: Collection[str] = (), *, what: str = "column") -> Any:
+        """The entry as its kind has it, or its default.  `known`: the columns, or the names, it may use."""
+        entry = self.present(key)
+        declared = self.keys[key]
+        if entry is None:
+            return DEFAULTS[self.part, key] if declared.default else EMPTY[declared.kind]
+        if declared.kind == "word":
+            return entry.one_of(declared.words, "word")
+        if declared.kind == "name" and known:
+            return entry.one_of(known, what)
+        if declared.kind in ("column", "columns"):
+            found = entry.columns(known, what) if declared.kind == "columns" else entry.column(known)
+            if declared.needed and declared.kind == "columns" and not found:
+                entry.wrong("found nothing, expected a column")
+            return found
+        return entry.expression(known) if declared.kind == "expression" else READERS[declared.kind](entry)
+
+    def made(self, key: str, read: Callable[[Node], Made], default: Made) -> Made:
+        """The entry as `read` makes it: for what has keys of its own."""
+        entry = self.present(key)
+        return default if entry is None else read(entry)
+
+    def present(self, key: str) -> Node | None:
+        """The entry; the absence of one that is needed is a problem."""
+        entry = self.entries.get(key)
+        if entry is None and self.keys[key].needed:
             self.node.wrong(f"`{key}` is missing")
-        return self.get(key, read, default)
+        return entry
 
     def close(self) -> None:
-        for word, entry in self.entries.items():
-            if word not in self.asked:
-                entry.wrong(unknown("key", word, self.asked))
+        for word in self.entries.keys() - self.keys.keys():
+            self.entries[word].wrong(unknown("key", word, self.keys))
+
+
+READERS: dict[str, Callable[[Node], Any]] = {
+    "text": Node.text,
+    "name": Node.name,
+    "yes": Node.yes,
+    "words": Node.words,
+    "duration": Node.duration,
+    "share": Node.share,
+    "integer": Node.integer,
+    "count": Node.whole,
+    "type": Node.type,
+    "bounds": Node.pair,
+    "map": Node.texts,
+}
+EMPTY: dict[str, Any] = {
+    **{"text": "", "name": "", "word": "", "yes": False, "share": None, "integer": 0, "count": 1, "type": "text", "column": ""},
+    **{"words": (), "columns": (), "expression": "", "map": {}, "bounds": (None, None), "duration": timedelta()},
+}
+DEFAULTS: dict[tuple[str, str], Any] = {
+    (part, key.name): READERS.get(key.kind, Node.text)(Node(key.default.strip("'"), "", 0, []))
+    for part, (_, keys) in spec_keys.PARTS.items()
+    for key in keys
+    if key.default
+}

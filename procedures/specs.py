@@ -1,58 +1,22 @@
 """What one pipeline file declares, as frozen dataclasses.  `spec_file.parse` makes them from YAML."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import names
+from spec_columns import NUMBER, TYPES, Check, Cleaning, Column, is_type, sql_type
 
-# Type in a pipeline file -> type in Snowflake.  `number(p,s)` stands for itself.
-TYPES = {
-    "text": "VARCHAR",
-    "number": "NUMBER(38,6)",
-    "integer": "NUMBER(38,0)",
-    "boolean": "BOOLEAN",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP_NTZ",
-    "variant": "VARIANT",
-}
-NUMBER = re.compile(r"number\((\d{1,2}),\s*(\d{1,2})\)")
-CLEANING = ("trim", "lower", "upper", "empty_to_null", "collapse_spaces", "digits_only")
+__all__ = ["NUMBER", "TYPES", "Check", "Cleaning", "Column", "is_type", "sql_type"]
+
 FORMATS = ("csv", "json", "parquet")
 OUTCOMES = ("quarantine", "warn", "stop")
 PERIODS = ("day", "week", "month", "quarter", "year")
 ON_DELETE = ("close", "ignore", "new_record")
 ABSENT = ("null", "carry")
+UNREADABLE = ("quarantine", "null")
+FILE_VERSIONS = ("1", "2")
 WHEN = ("schedule", "arrival")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a source: where its text stands in the file, and what is made of it."""
-
-    name: str
-    type: str = "text"
-    path: tuple[str, ...] = ()  # JSON: the keys from the top of the object down
-    received_as: str = ""  # CSV, Parquet: the column's name in the file
-    clean: tuple[str, ...] = ()
-    mapping: Mapping[str, str | None] = field(default_factory=dict)
-    otherwise: str | None = None  # what a value outside `mapping` becomes
-    has_otherwise: bool = False
-    formats: tuple[str, ...] = ()
-    default: str | None = None
-    expression: str = ""  # a derived column has no text of its own
-    required: bool = False
-    comment: str = ""
-
-
-@dataclass(frozen=True)
-class Check:
-    """A named expression that must be TRUE; NULL is a failure."""
-
-    name: str
-    expect: str
-    otherwise: str = "quarantine"
 
 
 @dataclass(frozen=True)
@@ -76,6 +40,13 @@ class Source:
     absent: str = "null"  # what a key missing from a JSON record says: NULL, or nothing (`carry`)
     is_snapshot: bool = False  # each file repeats all rows of its scope; what is missing from the next is gone
     snapshot_scope: tuple[str, ...] = ()
+    transform: str = ""  # module:function, run on typed rows before the checks
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The other sources whose rows its checks look for."""
+        found = [str(check.values[0]) for check in self.checks if check.test == "references"]
+        return tuple(dict.fromkeys(found))
 
     @property
     def remembers_absence(self) -> bool:
@@ -314,6 +285,16 @@ class Kpi:
 
 
 @dataclass(frozen=True)
+class Example:
+    """Rows that come, in batches, and the rows that must stand in tables after them; `firn test` runs it."""
+
+    name: str
+    given: tuple[Mapping[str, tuple[Mapping[str, str | None], ...]], ...]
+    expect: Mapping[str, tuple[Mapping[str, str | None], ...]]
+    line: int = 0
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """Everything one file declares."""
 
@@ -325,10 +306,13 @@ class Pipeline:
     kpis: tuple[Kpi, ...] = ()
     bronze_retention: timedelta = timedelta(days=7)
     log_retention: timedelta = timedelta(days=90)
+    quarantine_retention: timedelta = timedelta(days=365)  # of rows that were released or discarded; waiting rows stay
+    sweep_limit: int = 5_000_000  # rows of bronze a sweep takes out of one source at most, give or take a load
     freshness: Mapping[str, timedelta] = field(default_factory=dict)
     comment: str = ""
     when: str = "schedule"  # or `arrival`: streams on bronze start the graph, the schedule looks after what they missed
     calendar: str = ""  # the date dimension that facts point to
+    tests: tuple[Example, ...] = field(default=(), compare=False)
 
     def source(self, name: str) -> Source:
         return next(source for source in self.sources if source.name == name)
@@ -360,21 +344,3 @@ class Pipeline:
             **{measure.name: measure.type for measure in kpi.measures},
         }
 
-
-def sql_type(type_name: str) -> str:
-    """Snowflake's type for a type of the pipeline file.
-
-    >>> sql_type("text"), sql_type("number(12,2)")
-    ('VARCHAR', 'NUMBER(12,2)')
-    """
-    return TYPES.get(type_name) or type_name.upper().replace(" ", "")
-
-
-def is_type(type_name: str) -> bool:
-    """Whether a pipeline file may use this type.
-
-    >>> is_type("number(12,2)"), is_type("number(2,12)"), is_type("string")
-    (True, False, False)
-    """
-    match = NUMBER.fullmatch(type_name)
-    return type_name in TYPES or bool(match and int(match[2]) <= int(match[1]) <= 38 and int(match[1]) > 0)

@@ -3,7 +3,7 @@ both start from it."""
 
 from dataclasses import dataclass
 
-from specs import Pipeline
+from specs import Pipeline, Source
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ def plan(pipeline: Pipeline) -> list[Task]:
         schedule="" if on_arrival else pipeline.schedule,
         streams=tuple(source.stream for source in pipeline.sources) if on_arrival else (),
     )
-    loads = {source.name: task("load", source.name, [root.name]) for source in pipeline.sources}
+    loads = {
+        source.name: task("load", source.name, [task_name(pipeline, "load", name) for name in source.references] or [root.name])
+        for source in in_order(pipeline)
+    }
     dimensions = {
         dimension.name: task("dimension", dimension.name, [loads[dimension.source].name])
         for dimension in pipeline.dimensions
@@ -60,6 +63,21 @@ def plan(pipeline: Pipeline) -> list[Task]:
     sweep = task("sweep", "", [item.name for item in middle if item.name not in waited_for])
     finish = Task(task_name(pipeline, "finish"), "finish", "", (root.name,), is_finalizer=True)
     return [root, *middle, sweep, finish]
+
+
+def in_order(pipeline: Pipeline) -> list[Source]:
+    """Sources, each after those its checks look for; otherwise as the file has them."""
+    ordered: list[Source] = []
+
+    def place(source: Source) -> None:
+        if source not in ordered:
+            for name in source.references:
+                place(pipeline.source(name))
+            ordered.append(source)
+
+    for source in pipeline.sources:
+        place(source)
+    return ordered
 
 
 def look(pipeline: Pipeline) -> Task | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas
@@ -37,6 +39,88 @@ def trimmed(value: ColumnEmulator, characters: ColumnEmulator | None = None) -> 
 def replaced(value: ColumnEmulator, old: ColumnEmulator, new: ColumnEmulator) -> ColumnEmulator:
     """REPLACE, which local testing does not have."""
     return text_column(None if is_null(v) else str(v).replace(o, n) for v, o, n in zip(value, old, new, strict=True))
+
+
+@patch(F.regexp_replace)
+def regexp_replaced(value: ColumnEmulator, pattern: ColumnEmulator, new: ColumnEmulator, *rest: Any) -> ColumnEmulator:
+    """REGEXP_REPLACE, which local testing does not have."""
+    found = zip(value, pattern, new, strict=True)
+    named = {"[[:space:]]": r"\s"}
+    return text_column(
+        None if is_null(v) else re.sub(p.replace("[[:space:]]", named["[[:space:]]"]), re.sub(r"\\(\d)0", r"\\g<\1>0", n), str(v))
+        for v, p, n in found
+    )
+
+
+@patch(F.substring)
+def substring(value: ColumnEmulator, start: ColumnEmulator, length: ColumnEmulator) -> ColumnEmulator:
+    """SUBSTRING; local testing's own does not bear a length that is NULL."""
+    found = zip(value, start, length, strict=True)
+    return text_column(None if is_null(v) or is_null(n) else str(v)[int(s) - 1 : max(int(s) - 1 + int(n), 0)] for v, s, n in found)
+
+
+UNITS = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1, "millisecond": 0.001}
+
+
+@patch(F.dateadd)
+def added(part: str, count: ColumnEmulator, at: ColumnEmulator) -> ColumnEmulator:
+    """DATEADD; local testing's own does not bear a count that is NULL."""
+
+    def moved(moment: datetime, by: Any) -> datetime:
+        if part.lower() == "year":
+            return moment.replace(year=moment.year + int(by))
+        return moment + timedelta(seconds=float(by) * UNITS[part.lower()])
+
+    found = [None if is_null(n) or is_null(a) else moved(a, n) for n, a in zip(count, at, strict=True)]
+    result = ColumnEmulator(data=found, dtype=object)
+    result.sf_type = ColumnType(at.sf_type.datatype, True)
+    return result
+
+
+@patch("translate")
+def translated(value: ColumnEmulator, old: ColumnEmulator, new: ColumnEmulator) -> ColumnEmulator:
+    """TRANSLATE to nothing, which local testing does not have."""
+    return text_column(None if is_null(v) else str(v).translate(dict.fromkeys(map(ord, o))) for v, o in zip(value, old, strict=True))
+
+
+@patch("split_part")
+def split_part(value: ColumnEmulator, by: ColumnEmulator, part: ColumnEmulator) -> ColumnEmulator:
+    """SPLIT_PART, which local testing does not have."""
+
+    def one(text: Any, mark: str, number: int) -> str | None:
+        if is_null(text):
+            return None
+        parts = str(text).split(mark)
+        return parts[number - 1 if number > 0 else number] if len(parts) >= abs(number) else ""
+
+    return text_column(one(*item) for item in zip(value, by, part, strict=True))
+
+
+def moment(text: Any, pattern: str) -> datetime | None:
+    """A text by one of Snowflake's date formats."""
+    marks = {"YYYY": "%Y", "YY": "%y", "MON": "%b", "MM": "%m", "DD": "%d", "HH24": "%H", "HH12": "%I", "MI": "%M", "SS": "%S", "FF": "%f", "AM": "%p"}
+    python = re.sub("|".join(sorted(marks, key=len, reverse=True)), lambda match: marks[match[0]], pattern)
+    try:
+        return None if is_null(text) else datetime.strptime(str(text), python)
+    except ValueError:
+        return None
+
+
+@patch("try_to_date")
+def try_to_date(value: ColumnEmulator, pattern: ColumnEmulator) -> ColumnEmulator:
+    """TRY_TO_DATE with a format, which local testing does not have."""
+    found = [moment(v, p) for v, p in zip(value, pattern, strict=True)]
+    result = ColumnEmulator(data=[None if item is None else item.date() for item in found], dtype=object)
+    result.sf_type = ColumnType(T.DateType(), True)
+    return result
+
+
+@patch("try_to_timestamp_ntz")
+def try_to_timestamp_ntz(value: ColumnEmulator, pattern: ColumnEmulator) -> ColumnEmulator:
+    """TRY_TO_TIMESTAMP_NTZ with a format, which local testing does not have."""
+    result = ColumnEmulator(data=[moment(v, p) for v, p in zip(value, pattern, strict=True)], dtype=object)
+    result.sf_type = ColumnType(T.TimestampType(T.TimestampTimeZone.NTZ), True)
+    return result
 
 
 @patch(F.equal_null)

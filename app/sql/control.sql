@@ -115,8 +115,12 @@ CREATE TABLE IF NOT EXISTS control.file_ledger (
     first_taken_at  TIMESTAMP_NTZ   NOT NULL,
     last_taken_at   TIMESTAMP_NTZ   NOT NULL,
     last_loaded_at  TIMESTAMP_NTZ   NOT NULL,   -- the newest load of the file
-    folded_at       TIMESTAMP_NTZ   NOT NULL
+    folded_at       TIMESTAMP_NTZ   NOT NULL,
+    event_count         NUMBER,                 -- as in the ledger
+    quarantined_count   NUMBER
 );
+ALTER TABLE control.file_ledger ADD COLUMN IF NOT EXISTS event_count NUMBER;
+ALTER TABLE control.file_ledger ADD COLUMN IF NOT EXISTS quarantined_count NUMBER;
 GRANT SELECT ON TABLE control.file_ledger TO APPLICATION ROLE app_admin;
 
 -- The loads of files that a load step has in hand, counted in bronze before their rows are read; empty between loads.
@@ -227,3 +231,29 @@ CREATE TABLE IF NOT EXISTS control.reconciliation (
     detail              VARIANT
 );
 GRANT SELECT ON TABLE control.reconciliation TO APPLICATION ROLE app_admin;
+
+-- How old what a step reads may be: the `freshness` of the applied pipeline files, with the source behind each name.
+CREATE TABLE IF NOT EXISTS control.freshness_allowed (
+    pipeline            VARCHAR         NOT NULL,
+    target              VARCHAR         NOT NULL,   -- a source, dimension, fact or KPI
+    source              VARCHAR         NOT NULL,   -- whose arrivals it depends on
+    allowed_seconds     NUMBER          NOT NULL
+);
+GRANT SELECT ON TABLE control.freshness_allowed TO APPLICATION ROLE app_admin;
+
+-- What somebody should be told: a row when something goes wrong, another when it is over. An alert is open while no row
+-- recovers it, and is raised once however many runs it lasts.
+CREATE TABLE IF NOT EXISTS control.alerts (
+    alert_id        VARCHAR         NOT NULL,
+    pipeline        VARCHAR         NOT NULL,
+    kind            VARCHAR         NOT NULL,   -- failure, freshness, quarantine_spike, volume_anomaly, accounts_imbalance
+    subject         VARCHAR         NOT NULL,   -- the step, target or source it is about
+    state           VARCHAR         NOT NULL,   -- raised, recovered
+    severity        VARCHAR         NOT NULL,   -- error, warning
+    message         VARCHAR         NOT NULL,
+    detail          VARIANT,
+    run_id          VARCHAR         NOT NULL,
+    happened_at     TIMESTAMP_NTZ   NOT NULL,
+    recovers        VARCHAR                     -- of a recovery: the alert that is over
+);
+GRANT SELECT ON TABLE control.alerts TO APPLICATION ROLE app_admin;

@@ -54,6 +54,6 @@ def test_a_copy_starts_empty_and_keeps_the_applied_pipeline(rig, tmp_path):
 
 
 def test_a_damaged_procedure_file_is_the_one_that_runs(tmp_path):
-    broken = damaged("loading", "source, session = run.pipeline.source(name), run.session", 'raise LookupError("damaged on purpose")')
+    broken = damaged("loading", "source = run.pipeline.source(name)", 'raise LookupError("damaged on purpose")')
     with rigged(tmp_path / "rig", SMALL, broken) as rig, pytest.raises(ProgrammingError, match="damaged on purpose"):
         rig.step("load", "people")

@@ -251,3 +251,13 @@ def test_an_application_reads_a_stream_only_when_it_was_granted(shop):
     shop.run("GRANT SELECT ON STREAM landing.public.new_sales TO APPLICATION app")
     shop.run(CONSUME, session=own)
     assert shop.seen() == []
+
+
+def test_the_role_that_made_the_table_may_make_its_stream_and_another_may_not(shop):
+    shop.run("CREATE ROLE loader", "CREATE ROLE other")
+    loader, other = (shop.account.session("LANDING", "PUBLIC", role=role) for role in ("LOADER", "OTHER"))
+    shop.run("CREATE TABLE landing.public.own (id NUMBER)", session=loader)
+
+    with pytest.raises(ProgrammingError, match="not authorized"):
+        shop.run("CREATE STREAM landing.public.own_stream ON TABLE landing.public.own APPEND_ONLY = TRUE", session=other)
+    shop.run("CREATE STREAM landing.public.own_stream ON TABLE landing.public.own APPEND_ONLY = TRUE", session=loader)

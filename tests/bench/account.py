@@ -32,7 +32,8 @@ class Bench:
         for sql in ["CREATE DATABASE firn", *(f"CREATE SCHEMA firn.{s}" for s in ("core", "control", "stage", "silver", "gold", "tasks"))]:
             self.account.answer(admin, sql)
         self.session = self.connect(port)
-        for statement in re.split(r";\s*\n", re.sub(r"--[^\n]*", "", (ROOT / "app/sql/control.sql").read_text())):
+        scripts = "".join((ROOT / f"app/sql/{name}.sql").read_text() for name in ("control", "views"))
+        for statement in re.split(r";\s*\n", re.sub(r"--[^\n]*", "", scripts)):
             if statement.strip() and not statement.strip().upper().startswith("GRANT"):
                 self.session.sql(statement).collect()
         import applying

@@ -3,10 +3,11 @@
 The job: a dimension of N customers (two tracked, four overwritten columns), five batches of M events in a row: 60 % change a
 tracked column, 20 % are new customers, 20 % change nothing; optionally a share of late events. The hand-written SQL is the
 plain in-order SCD2 (close the current version, insert the next); it gives wrong history for late events, and is timed with them
-only to have something to divide by.
+only to have something to divide by. Processor seconds stand beside those of the clock: on a machine that does other things
+besides, they are what can be compared.
 
-    python -m tests.bench.dimension            the whole table
-    python -m tests.bench.dimension --one firn --keys 100000 --batch 10000 --late 0     one measurement, as JSON
+    python -m tests.bench.dimension            the whole table, and what a longer log and a larger dimension cost
+    python -m tests.bench.dimension --one firn --keys 100000 --batch 10000 --late 0 --log 1     one measurement, as JSON
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def events_sql(keys: int, batch: int, number: int, late: float) -> str:
         FROM range({batch}) t(i) QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY i) = 1"""
 
 
-def firn(keys: int, batch: int, late: float) -> dict[str, Any]:
+def firn(keys: int, batch: int, late: float, log: int = 1) -> dict[str, Any]:
+    """`log`: how often each key was spoken of before, with nothing changed: a longer log of the same keys."""
     from tests.bench.account import Bench, peak_memory_mb
 
     columns = "customer_id, city, kind, name, email, phone, age"
@@ -84,6 +86,11 @@ def firn(keys: int, batch: int, late: float) -> dict[str, Any]:
             FROM ({{events}})"""
         bench.duck(into_silver.format(events=events_sql(keys, batch, 0, 0)), {"number": 0})
         lay_versions(bench, columns)
+        for again in range(1, log):
+            bench.duck(f"""
+                INSERT INTO firn.silver.customers BY NAME
+                SELECT * REPLACE (effective_at + INTERVAL ({again}) MINUTE AS effective_at, updated_at + INTERVAL ({again}) MINUTE AS updated_at, {-again} AS row_number)
+                FROM firn.silver.customers WHERE row_number > 0 AND batch_no = 1""")
         runs = []
         for number in range(1, BATCHES + 1):
             batch_no = bench.duck("SELECT last_batch FROM firn.control.parameter_control WHERE pipeline = 'bench' AND step = 'pipeline'")[0][0]
@@ -94,6 +101,7 @@ def firn(keys: int, batch: int, late: float) -> dict[str, Any]:
         bench.close()
     return {
         "seconds": [r["seconds"] for r in runs],
+        "cpu": [r["cpu"] for r in runs],
         "statements": max(r["run"] for r in runs),
         "describes": max(r["described"] for r in runs),
         "memory": peak_memory_mb(),
@@ -111,7 +119,7 @@ def lay_versions(bench: Any, columns: str) -> None:
     bench.duck("CHECKPOINT firn")
 
 
-def hand_written(keys: int, batch: int, late: float) -> dict[str, Any]:
+def hand_written(keys: int, batch: int, late: float, log: int = 1) -> dict[str, Any]:
     from tests.bench.account import peak_memory_mb
 
     with tempfile.TemporaryDirectory() as folder:
@@ -120,10 +128,10 @@ def hand_written(keys: int, batch: int, late: float) -> dict[str, Any]:
         con.execute("ALTER TABLE dim DROP i")
         con.execute("ALTER TABLE dim DROP changed_at")
         con.execute("CHECKPOINT")
-        seconds = []
+        seconds, cpu = [], []
         for number in range(1, BATCHES + 1):
             con.execute(f"CREATE OR REPLACE TABLE batch AS {events_sql(keys, batch, number, late)}")
-            start = time.perf_counter()
+            start, spent = time.perf_counter(), time.process_time()
             con.execute("BEGIN")
             con.execute("""
                 CREATE TEMP TABLE changed AS
@@ -135,29 +143,46 @@ def hand_written(keys: int, batch: int, late: float) -> dict[str, Any]:
                 INSERT INTO dim SELECT customer_id, city, kind, name, email, phone, age, (SELECT max(version_key) FROM dim) + row_number() OVER (), changed_at, NULL, TRUE FROM changed""")
             con.execute("COMMIT")
             seconds.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - spent)
             con.execute("DROP TABLE changed")
         found = con.execute("SELECT count(*), count(*) FILTER (is_current), count(DISTINCT customer_id) FROM dim").fetchone()
         con.close()
-    return {"seconds": seconds, "statements": 6, "describes": 0, "memory": peak_memory_mb(), "rows": found}
+    return {"seconds": seconds, "cpu": cpu, "statements": 6, "describes": 0, "memory": peak_memory_mb(), "rows": found}
 
 
-def measured(who: str, keys: int, batch: int, late: float) -> dict[str, Any]:
+def measured(who: str, keys: int, batch: int, late: float, log: int = 1) -> dict[str, Any]:
     """In a process of its own, so that memory is its own."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.bench.dimension", "--one", who, "--keys", str(keys), "--batch", str(batch), "--late", str(late)]
+    settings = {"one": who, "keys": keys, "batch": batch, "late": late, "log": log}
+    command = [sys.executable, "-W", "ignore", "-m", "tests.bench.dimension", *[str(word) for name, value in settings.items() for word in (f"--{name}", value)]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def median(measurement: dict[str, Any], what: str) -> float:
+    return statistics.median(measurement[what])
+
+
 def table(sizes: list[tuple[int, int, float]]) -> None:
-    print("dimension   batch     late   firn s  hand s  ratio  statements  describes  firn MB  hand MB")
+    print("dimension    batch   late   firn s  hand s  ratio  firn cpu  hand cpu  ratio  statements  describes  firn MB  hand MB")
     for keys, batch, late in sizes:
         ours, theirs = measured("firn", keys, batch, late), measured("hand", keys, batch, late)
-        a, b = statistics.median(ours["seconds"]), statistics.median(theirs["seconds"])
-        print(f"{keys:>9,}  {batch:>7,}  {late:>5.0%}  {a:>7.2f} {b:>7.2f} {a / b:>6.1f}  {ours['statements']:>10}  {ours['describes']:>9}  {ours['memory']:>7.0f}  {theirs['memory']:>7.0f}", flush=True)
+        times = "".join(
+            f"  {median(ours, what):>{wide}.2f}  {median(theirs, what):>{wide}.2f}  {median(ours, what) / median(theirs, what):>5.1f}" for what, wide in (("seconds", 6), ("cpu", 8))
+        )
+        print(f"{keys:>9,}  {batch:>7,}  {late:>5.0%} {times}  {ours['statements']:>10}  {ours['describes']:>9}  {ours['memory']:>7.0f}  {theirs['memory']:>7.0f}", flush=True)
         if not late and ours["rows"] != theirs["rows"]:
             raise SystemExit(f"the two do not agree: {ours['rows']} and {theirs['rows']} (versions, current, keys)")
+
+
+def growth(keys: int = 100_000, batch: int = 10_000) -> None:
+    """The same batches against ten times the dimension, and against ten times the log of the same keys."""
+    base = measured("firn", keys, batch, 0)
+    grown = {f"a dimension of {10 * keys:,}": measured("firn", 10 * keys, batch, 0), "a log 10 times as long": measured("firn", keys, batch, 0, 10)}
+    for what, found in grown.items():
+        ratios = " and ".join(f"{median(found, kind) / median(base, kind):.1f} times the {name}" for kind, name in (("seconds", "seconds"), ("cpu", "processor seconds")))
+        print(f"{batch:,} events against {what} of {keys:,} keys: {ratios}" if "log" in what else f"{batch:,} events against {what} instead of {keys:,} keys: {ratios}", flush=True)
 
 
 SIZES = [(100_000, 10_000, 0), (1_000_000, 10_000, 0), (1_000_000, 100_000, 0), (1_000_000, 100_000, 0.1), (5_000_000, 10_000, 0), (5_000_000, 100_000, 0), (5_000_000, 100_000, 0.1)]
@@ -169,13 +194,15 @@ def main() -> None:
     parser.add_argument("--keys", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--late", type=float, default=0)
+    parser.add_argument("--log", type=int, default=1, help="how often each key was spoken of before")
     parser.add_argument("--largest", type=int, default=5_000_000, help="leave out larger dimensions")
     arguments = parser.parse_args()
     if arguments.one:
         run = firn if arguments.one == "firn" else hand_written
-        print(json.dumps(run(arguments.keys, arguments.batch, arguments.late)))
+        print(json.dumps(run(arguments.keys, arguments.batch, arguments.late, arguments.log)))
     else:
         table([size for size in SIZES if size[0] <= arguments.largest])
+        growth()
 
 
 if __name__ == "__main__":

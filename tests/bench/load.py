@@ -173,7 +173,7 @@ def main() -> None:
         run = firn if arguments.one == "firn" else hand_written
         print(json.dumps(run(arguments.rows, arguments.history), default=str))
     else:
-        table([(100_000, 0), (100_000, 1_000_000), (1_000_000, 0)])
+        table([(100_000, 0), (100_000, 100_000), (100_000, 1_000_000), (1_000_000, 0)])
 
 
 if __name__ == "__main__":

@@ -179,8 +179,8 @@ def at_once(calls: list[Callable[[], Any]]) -> None:
         thread.join()
 
 
-def storm(rig: Rig, rows: int, seed: int, rounds: int = 25) -> Outcome:
-    """Lets a storm of so many rows pass, runs until nothing is new, and counts."""
+def storm(rig: Rig, rows: int, seed: int, rounds: int = 16, afterwards: Callable[[], Any] = lambda: None) -> Outcome:
+    """Lets a storm of so many rows pass, runs until nothing is new, and counts.  `afterwards` is done after each round."""
     whole = Storm(rig, rows, random.Random(seed))
     ahead = whole.ahead()
     whole.pace = 2 * RETENTION / (len(ahead) * 5)
@@ -190,8 +190,10 @@ def storm(rig: Rig, rows: int, seed: int, rounds: int = 25) -> Outcome:
         ticks += 1
         if ticks % every == 0:
             whole.round()
+            afterwards()
     for _ in range(4):  # early stamps are found by one run's sweep and taken by the next
         at_once([rig.run])
+        afterwards()
     return counted(whole)
 
 
@@ -209,7 +211,9 @@ def counted(whole: Storm) -> Outcome:
     log = "FROM FIRN.control.pipeline_log WHERE step = 'load readings' AND status = 'succeeded'"
     (done.read,) = one(f"SELECT sum(rows_read) {log}")
     (done.unbalanced,) = one(f"SELECT count(*) {log} AND rows_read <> rows_written + rows_duplicate + rows_superseded + rows_quarantined + rows_held")
-    (done.entered,) = one("SELECT sum(row_count) FROM FIRN.control.ledger")
+    (in_ledger,) = one("SELECT sum(row_count) FROM FIRN.control.ledger")
+    (in_files,) = one("SELECT sum(rows_taken + rows_duplicate) FROM FIRN.control.file_ledger")  # of swept loads
+    done.entered = in_ledger + in_files
     (done.left_in_bronze,) = one("SELECT count(*) FROM firn_landing.bronze.readings WHERE _loaded_at < now()::TIMESTAMP - INTERVAL 1 DAY")
     try:
         done.history_differs = sum(rig.call("core.rebuild", "dim_sensor", None, True)["versions"].values())

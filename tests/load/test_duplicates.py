@@ -53,3 +53,12 @@ def test_what_becomes_of_a_row(shop, known, batch, expected):
     assert ", ".join(f"{number} {outcome}" for number, outcome in found) == expected
     assert marked == expected.count("duplicate")
     assert found == by_frames
+
+
+def test_null_equals_null(shop):
+    import duplicates
+
+    run = put_in_hand(shop, "", "1 - 2024-01-01, 1 - 2024-01-01")
+    shop.rows("UPDATE firn.stage.people SET outcome = 'event'")  # as if no check minded the city
+
+    assert duplicates.mark(run.session, run.pipeline.source("people")) == 1

@@ -18,19 +18,23 @@ PROVENANCE = "_file_name VARCHAR, _row_number NUMBER, _content_key VARCHAR, _mod
 class Shop:
     """The pipeline of `shop.yml`: arrive → run → replay."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, spec: str = SPEC) -> None:
         import pipeline as handlers
 
         self.handlers = handlers
-        self.bench = Bench(folder, SPEC)
+        self.bench = Bench(folder, spec)
         self.session = self.bench.session
         self.files = itertools.count(1)
-        self.arrivals = itertools.count(1)
+        self.arrivals_from(dt.datetime(2024, 6, 1))
         for sql in ("CREATE DATABASE firn_landing", "CREATE SCHEMA firn_landing.bronze"):
             self.answer(sql)
         for source, columns in TEXTS.items():
             self.answer(f"CREATE TABLE firn_landing.bronze.{source} ({', '.join(f'{c} VARCHAR' for c in columns.split())}, {PROVENANCE})")
         self.answer(f"CREATE TABLE firn_landing.bronze.parts (record VARIANT, {PROVENANCE})")
+
+    def arrivals_from(self, start: dt.datetime) -> None:
+        """The next file arrives a second after this moment, the one after it another second later."""
+        self.start, self.arrivals = start, itertools.count(1)
 
     def answer(self, sql: str) -> Any:
         return self.bench.account.answer(self.bench.account.session(), sql)
@@ -38,7 +42,7 @@ class Shop:
     def arrive(self, source: str, *lines: Any) -> str:
         """One file of rows: texts with blanks between them, `-` for none; for records, their objects.  Gives its name."""
         name = f"{source}_{next(self.files)}"
-        at = dt.datetime(2024, 6, 1) + dt.timedelta(seconds=next(self.arrivals))
+        at = self.start + dt.timedelta(seconds=next(self.arrivals))
         for number, line in enumerate(lines, 1):
             place = [name, number, f"content of {name}", at, at]
             if source == "parts":

@@ -1,0 +1,108 @@
+"""A row dropped or doubled on its way, at any movement, turns the run red.
+
+Most faults turn the step red, and nothing of it stays; one that only a look at both sides can see turns `core.reconcile` red, with the rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import pytest
+from snowflake.connector.errors import ProgrammingError
+
+from local import drill_rows, drill_state
+from local.place import ROOT
+from tests.rig import rigged
+
+HOTEL = (ROOT / "tests/drill/hotel.yml").read_text()
+INSERT = re.compile(r"\s*INSERT\s+INTO\s+([\w.\"]+)\s*(\([^)]*\))?\s*(.*)", re.IGNORECASE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    """The second batch of the drill in bronze, with late rows, tombstones and rows to quarantine; kept before every step.
+
+    All of it is younger than the retention: what a sweep does is not the question here.
+    """
+    with rigged(tmp_path_factory.mktemp("mutations") / "rig", HOTEL) as made:
+        made.clock = dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(hours=2)
+        first, second = drill_rows.made_up(made.pipeline, rows=12)
+        first(made)
+        made.run()
+        second(made)
+        made.duck("DELETE FROM firn_landing.bronze.bookings WHERE _loaded_at < TIMESTAMP '2024-01-01'")
+        for task in made.plan():
+            drill_state.keep(made, task.step)
+            made.step(task.step, task.target)
+        yield made
+
+
+def mutated(sql: str, table: str, how: str) -> str:
+    """An INSERT into this table, of one row less or one row twice."""
+    found = INSERT.fullmatch(sql)
+    if not found or found[1].replace('"', "").lower() != table or "SELECT" not in found[3].upper():
+        return sql
+    rows = f"SELECT moved.*, ROW_NUMBER() OVER (ORDER BY 1) AS moved_no FROM ({found[3]}) AS moved"
+    if how == "dropped":
+        return f"INSERT INTO {found[1]} {found[2] or ''} SELECT * EXCLUDE (moved_no) FROM ({rows}) WHERE moved_no > 1"
+    copies = f"SELECT * FROM ({rows}) UNION ALL SELECT * FROM ({rows}) WHERE moved_no = 1"
+    return f"INSERT INTO {found[1]} {found[2] or ''} SELECT * EXCLUDE (moved_no) FROM ({copies})"
+
+
+STEP, RECONCILE = "the step", "core.reconcile"
+
+
+@pytest.mark.parametrize("how", ["dropped", "doubled"])
+@pytest.mark.parametrize(("step", "table", "found_by"), [
+    pytest.param("load", "stage.bookings", {STEP}, id="bronze to stage"),
+    pytest.param("load", "silver.bookings", {STEP}, id="stage to silver"),
+    pytest.param("load", "control.quarantine", {STEP}, id="stage to quarantine"),
+    pytest.param("load", "control.ledger", {STEP}, id="stage to ledger"),
+    pytest.param("dimension", "stage.dim_guest", {STEP, RECONCILE}, id="silver to the history in hand"),
+    pytest.param("dimension", "stage.dim_guest_changes", {STEP, RECONCILE}, id="history in hand to changes"),
+    pytest.param("dimension", "gold.dim_guest", {STEP, RECONCILE}, id="changes to dimension"),
+    pytest.param("fact", "stage.fact_stays", {STEP, RECONCILE}, id="silver to the facts in hand"),
+    pytest.param("fact", "gold.fact_stays", {STEP, RECONCILE}, id="facts in hand to fact"),
+    pytest.param("measure", "stage.monthly_stays", {STEP, RECONCILE}, id="fact to the numbers in hand"),
+    pytest.param("measure", "gold.monthly_stays", {STEP, RECONCILE}, id="numbers in hand to measure"),
+])
+def test_a_row_dropped_or_doubled_turns_the_run_red(rig, monkeypatch, step, table, found_by, how):
+    drill_state.put_back(rig, step)
+    task = next(task for task in rig.plan() if task.step == step)
+    plainly, changed = rig.account._execute, []
+
+    def execute(session, sql, params, *, describe):
+        other = mutated(sql, table, how) if session.app and not describe else sql
+        changed.extend([other] if other != sql else [])
+        return plainly(session, other, params, describe=describe)
+
+    with monkeypatch.context() as meddling:
+        meddling.setattr(rig.account, "_execute", execute)
+        said = refused(lambda: rig.step(step, task.target))
+
+    assert changed, f"no INSERT INTO {table} came by"
+    if said:
+        assert "AccountsUnbalanced" in said or "Broken" in said, said
+        assert drill_state.differences(rig, step) == []
+        return
+    assert RECONCILE in found_by, "the step went through"
+    rig.run()  # the steps after it
+    assert "Imbalance" in (refused(lambda: rig.call("core.reconcile", "hotel")) or "balanced")
+
+
+def test_without_a_mutation_nothing_is_red(rig):
+    drill_state.put_back(rig, "load")
+
+    rig.run()
+
+    assert rig.call("core.reconcile", "hotel")["balanced"]
+
+
+def refused(call):
+    """What a call says when it fails."""
+    try:
+        call()
+    except ProgrammingError as error:
+        return error.msg
+    return None

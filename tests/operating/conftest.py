@@ -1,0 +1,42 @@
+"""One small shop for all tests of what operators see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import alone
+from tests.quarantine.rig import Shop
+
+SHOP = """
+pipeline: shop
+schedule: 1 hour
+freshness: {fact_orders: 15 minutes}
+sources:
+  orders:
+    files: {prefix: shop/orders/, format: csv}
+    key: [order_id]
+    effective_at: ordered_at
+    columns:
+      order_id:   {type: integer}
+      id:         {type: integer}
+      amount:     {type: "number(12,2)"}
+      ordered_at: {type: timestamp}
+    checks:
+      amount_is_positive: amount > 0
+facts:
+  fact_orders:
+    from: orders
+    grain: [order_id]
+    at: ordered_at
+    keep: [amount]
+"""
+
+
+@pytest.fixture(scope="package")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    made = Shop(tmp_path_factory.mktemp("alerts"), SHOP)
+    yield made
+    with alone(made.session):
+        made.close()
