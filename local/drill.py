@@ -15,7 +15,7 @@ from local import drill_state
 from local.failpoints import FailPoint, Watch, watched
 from local.rig import Rig
 
-RUNS = 5
+RUNS = 8
 Batch = Callable[[Rig], None]  # puts rows into bronze
 
 
@@ -146,8 +146,10 @@ def restarted(rig: Rig, end: str) -> list[str]:
 
 
 def settle(rig: Rig) -> None:
-    """Runs until a run finds nothing new: rows that arrive below LETS are found by one run's sweep and taken by the next."""
+    """Runs until two runs on end find nothing new: rows below LETS are found by the sweep of one quiet run and taken by the next."""
+    quiet = 0
     for _ in range(RUNS):
-        if rig.run()["status"] == "nothing new":
+        quiet = quiet + 1 if rig.run()["status"] == "nothing new" else 0
+        if quiet == 2:
             return
     raise NeverQuiet(f"{rig.pipeline.name}: after {RUNS} runs there was still something new, though nothing arrived")
