@@ -8,7 +8,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from local import aws, drill_command, landing, pipes_care, setup_sql, spec_new, spec_plan, spec_test, spec_try, spec_validate
+from local import (
+    aws,
+    drill_command,
+    generate_command,
+    landing,
+    pipes_care,
+    setup_sql,
+    spec_new,
+    spec_plan,
+    spec_test,
+    spec_try,
+    spec_validate,
+)
 from local.place import PORT, S3_PORT, NotRunning, Place
 
 
@@ -111,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
     aws.add(commands)
     landing.add(commands)
     setup_sql.add(commands)
+    generate_command.add(commands)
     drill_command.add(commands)
     pipes_care.add(commands)
     for module in (spec_validate, spec_new, spec_try, spec_test, spec_plan):

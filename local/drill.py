@@ -15,7 +15,7 @@ from local import drill_state
 from local.failpoints import FailPoint, Watch, watched
 from local.rig import Rig
 
-RUNS = 5
+RUNS = 8
 Batch = Callable[[Rig], None]  # puts rows into bronze
 
 
@@ -72,7 +72,8 @@ def drill(rig: Rig, batches: Sequence[Batch], plan: Plan, tell: Callable[[str], 
             for step in steps:
                 tried = 0
                 for point in points(step.watch, plan, sum(done.points.values())):
-                    one_point(rig, step, point, end, plan, known, done, number)
+                    for line in one_point(rig, step, point, end, plan, known, done, number):
+                        tell(line)
                     tried += 1
                 done.statements += len(step.watch.seen)
                 tell(f"batch {number}   {step.title:<36} {len(step.watch.seen):>4} statements {tried:>5} points")
@@ -110,8 +111,8 @@ def points(watch: Watch, plan: Plan, tried: int) -> Iterable[FailPoint]:
 
 def one_point(
     rig: Rig, step: Passed, point: FailPoint, end: str, plan: Plan, known: dict[object, list[str]], done: Drilled, number: int
-) -> None:
-    """Puts the tables back to before the step, lets it fail, runs the pipeline again, compares."""
+) -> list[str]:
+    """Puts the tables back to before the step, lets it fail, runs the pipeline again, compares; what there is to tell."""
     name = f"batch {number}, {step.title}: {point.how} {'after' if point.is_after else 'before'} statement {point.at} of {len(step.watch.seen)} ({step.watch.seen[point.at - 1]})"
     drill_state.put_back(rig, step.before)
     with watched(rig.account, point) as watch:
@@ -122,12 +123,15 @@ def one_point(
     done.points[point.how] = done.points.get(point.how, 0) + 1
     if not watch.has_struck:
         done.unreached.append(name)
+        return [f"not reached: {name}"]
     left = drill_state.signature(rig)
     if plan.every or left not in known:
         done.restarts += 1
         known[left] = restarted(rig, end)
     if known[left]:
         done.different[name] = known[left]
+        return [name, *(f"  {line}" for line in known[left])]
+    return []
 
 
 def restarted(rig: Rig, end: str) -> list[str]:
@@ -142,8 +146,10 @@ def restarted(rig: Rig, end: str) -> list[str]:
 
 
 def settle(rig: Rig) -> None:
-    """Runs until a run finds nothing new: rows that arrive below LETS are found by one run's sweep and taken by the next."""
+    """Runs until two runs on end find nothing new: rows below LETS are found by the sweep of one quiet run and taken by the next."""
+    quiet = 0
     for _ in range(RUNS):
-        if rig.run()["status"] == "nothing new":
+        quiet = quiet + 1 if rig.run()["status"] == "nothing new" else 0
+        if quiet == 2:
             return
     raise NeverQuiet(f"{rig.pipeline.name}: after {RUNS} runs there was still something new, though nothing arrived")

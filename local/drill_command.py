@@ -45,14 +45,8 @@ def drill(place: Place, arguments: argparse.Namespace) -> int:
         print(f"{pipeline.name}: {drill_rows.counted(rig, batches)}")
     tried = ", ".join(f"{count} {how}" for how, count in sorted(done.points.items()))
     print(f"{sum(done.points.values())} points at {done.statements} statements ({tried}), {done.restarts} restarts, {time.monotonic() - start:.0f} s")
-    for name in done.unreached:
-        print(f"not reached: {name}")
-    for name, lines in done.different.items():
-        print(f"\n{name}")
-        for line in lines:
-            print(f"  {line}")
     if done.different or done.unreached:
-        print(f"\n{len(done.different)} points ended otherwise than the undisturbed run, {len(done.unreached)} were not reached")
+        print(f"{len(done.different)} points ended otherwise than the undisturbed run, {len(done.unreached)} were not reached")
         return 1
     print("no differences: after every restart all tables are as after the undisturbed run")
     return 0

@@ -17,6 +17,7 @@ SHOWN = 3
 # so the batches after it have other numbers.  Whether a step has seen any is compared.
 COUNTERS = {("parameter_control", "last_batch"): "CASE WHEN step NOT IN ('pipeline', 'sweep') THEN last_batch > 0 END"}
 LOG = ("FIRN", "CONTROL", "PIPELINE_LOG")
+ALERTS = ("FIRN", "CONTROL", "ALERTS")  # they tell of the accident itself
 # For the same reason the sweep's own accounts are left out; what it deleted is compared in bronze itself.
 ACCOUNTS = """
     SELECT pipeline, step, sum(rows_read), sum(rows_written), sum(rows_duplicate), sum(rows_superseded), sum(rows_quarantined), sum(rows_held)
@@ -101,7 +102,7 @@ def signature(rig: Rig) -> tuple[Any, ...]:
     parts = [
         f"SELECT '{table.title}' AS title, count(*) AS n, sum(hash({table.compared})::HUGEINT) AS h FROM {table.sql}"
         for table in tables(rig)
-        if (table.database, table.schema, table.name) != LOG
+        if (table.database, table.schema, table.name) not in (LOG, ALERTS)
     ]
     log = f"SELECT 'log', count(*), sum(hash(pipeline, step, status)::HUGEINT) FROM {'.'.join(LOG)} WHERE status <> 'nothing new'"
     return tuple(sorted(rig.duck(" UNION ALL ".join([*parts, log]))))
@@ -111,7 +112,7 @@ def differences(rig: Rig, as_: str) -> list[str]:
     """What is not as it was kept, a line each; empty when all is."""
     told: list[str] = []
     for table in tables(rig):
-        if (table.database, table.schema, table.name) != LOG:
+        if (table.database, table.schema, table.name) not in (LOG, ALERTS):
             here, there = (f"SELECT {table.compared} FROM {name}" for name in (table.sql, table.kept(as_)))
             told += of(rig, table.title, here, there)
     log = Table(*LOG, ()).kept(as_)

@@ -191,7 +191,7 @@ def outcomes(
     else:
         events = with_truncations(events, silver, dimension.key, source)
     said = carried(events, dimension, source)
-    held = kept(said if is_settled else instants(said, dimension.key, source), dimension, source)
+    held = kept(said if is_settled else instants(said, dimension, source), dimension, source)
     return held if dimension.on_delete == "ignore" else with_absences(held, silver, dimension, source)
 
 
@@ -202,9 +202,13 @@ def kept(events: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
     return events.select(*[F.col(column) for column in dict.fromkeys([*columns, *unsaid])])
 
 
-def instants(events: DataFrame, key: Sequence[str], source: Source) -> DataFrame:
-    """One event per key and instant, the last of it: finer sequence, then tombstone, then content (rules 2 and 3)."""
-    same_instant = Window.partition_by(*key, "effective_at").order_by(*newest_first(source)[1:])
+def instants(events: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
+    """One event per key and instant, the last of it: finer sequence, then tombstone, then content (rules 2 and 3).
+
+    Content is what an event said; of partial events, whose values are filled in by now, the order was kept.
+    """
+    newest = [F.col("age_rank")] if is_partial(dimension, source) else newest_first(source)[1:]
+    same_instant = Window.partition_by(*dimension.key, "effective_at").order_by(*newest)
     ranked = events.with_column("instant_rank", F.row_number().over(same_instant))
     return ranked.filter(F.col("instant_rank") == F.lit(1)).drop("instant_rank")
 
@@ -246,7 +250,7 @@ def carried(events: DataFrame, dimension: Dimension, source: Source) -> DataFram
         return F.first_value(F.col(column)).over(block).alias(column)
 
     return blocks.select(
-        *[F.col(name) for name in others],
+        *[F.col(name) for name in (*others, "age_rank")],
         *[since_said(column) for column in values],
         *[(F.col(f"block_{column}") == F.lit(0)).alias(f"unsaid_{column}") for column in dimension.original],
     )

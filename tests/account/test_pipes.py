@@ -158,6 +158,16 @@ def test_a_file_put_in_the_bucket_arrives_with_its_metadata(landing):
     assert NOW < rows[1][4] < landing.now
 
 
+@pytest.mark.parametrize("name", ["with space.csv", "a+b.csv", "100%.csv", "%20 is no space.csv", "Zürich 東京.csv"])
+def test_a_name_with_odd_characters_goes_through_event_and_pipe_as_it_is(landing, name):
+    """S3 encodes keys in events; a name decoded once too often, or not at all, would be a file that is not there."""
+    landing.customers()
+    landing.put(f"customers/{name}", b"id,city\n1,Paris\n")
+    landing.poller.drain()
+
+    assert landing.rows("SELECT DISTINCT _file_name FROM LANDING.BRONZE.CUSTOMERS") == [(f"customers/{name}",)]
+
+
 def test_a_json_file_becomes_one_variant_per_record(landing):
     landing.table("INVENTORY", f"RECORD JSON, {META_COLUMNS}")
     landing.sql("""

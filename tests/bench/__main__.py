@@ -1,6 +1,6 @@
 """make bench: every benchmark, one after the other, each against hand-written SQL in the same run."""
 
-from tests.bench import dimension, facts, load
+from tests.bench import dimension, facts, ingest, load
 
 if __name__ == "__main__":
     print("The load step (bronze → silver), and the same work in hand-written DuckDB SQL")
@@ -9,3 +9,5 @@ if __name__ == "__main__":
     dimension.main()
     print("\nThe fact and measure steps (silver → gold), and a plain as-of join in hand-written DuckDB SQL")
     facts.main()
+    print("\nHow files get there")
+    ingest.main()

@@ -88,7 +88,11 @@ def test_a_row_dropped_or_doubled_turns_the_run_red(rig, monkeypatch, step, tabl
         return
     assert RECONCILE in found_by, "the step went through"
     rig.run()  # the steps after it
-    assert "Imbalance" in (refused(lambda: rig.call("core.reconcile", "hotel")) or "balanced")
+    said = refused(lambda: rig.call("core.reconcile", "hotel"))
+    if (table, how) == ("gold.dim_guest", "dropped"):  # one version of a key that has others: only a rebuild sees it
+        assert said or any(rig.call("core.rebuild", "dim_guest", None, True)["versions"].values())
+    else:
+        assert "Imbalance" in (said or "balanced")
 
 
 def test_without_a_mutation_nothing_is_red(rig):

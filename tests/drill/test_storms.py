@@ -38,7 +38,7 @@ def storm_without(folder, guard, afterwards=lambda rig: None):
 def test_without_the_overlap_and_the_search_for_stragglers_rows_are_lost(tmp_path):
     """A load that commits after a newer one was taken lies below LETS.  Either guard alone still finds it: now, or after the next sweep."""
     no_overlap = damaged("watermark", "floor = session_mark.lets - source.overlap", "floor = session_mark.lets")
-    no_search = damaged("upkeep", "        look_for_stragglers(run, source)\n", "")
+    no_search = damaged("sweeping", "        look_for_stragglers(run, source)\n", "")
 
     passed = storm_without(tmp_path, no_overlap | no_search)
 
@@ -47,7 +47,7 @@ def test_without_the_overlap_and_the_search_for_stragglers_rows_are_lost(tmp_pat
 
 def test_with_a_sweep_by_lets_rows_are_lost(tmp_path):
     """What came late under an old stamp is deleted before it was taken."""
-    passed = storm_without(tmp_path, damaged("upkeep", "run.bronze(source).delete(is_taken, taken)", BY_LETS))
+    passed = storm_without(tmp_path, damaged("sweeping", "run.bronze(source).delete(is_taken, taken)", BY_LETS))
 
     assert passed.lost > 0 and passed.waiting_lost > 0
 

@@ -113,6 +113,7 @@ def test_the_tables_are_right(tried):
     assert [(str(row["day"]), str(row["amount"]), int(row["doses"])) for row in query(place, "SELECT * FROM firn.gold.doses_by_day")] == [("2024-01-01", "1.50", 1)]
 
 
+@pytest.mark.nightly
 def test_a_plan_of_the_same_file_changes_nothing_and_of_another_says_what(tried, tmp_path):
     place, _ = tried
     changed = tmp_path / "clinic.yml"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
+from decimal import Decimal
 
 import catalogue
 import pytest
@@ -65,6 +67,22 @@ def test_whichever_source_comes_first_as_a_whole_gold_is_the_same(shop, first):
         shop.all_steps()
 
     check(shop, events, f"with {first} first")
+
+
+def test_a_touched_month_is_computed_to_its_last_second_from_the_facts_of_that_month(shop):
+    """Where every touched month is known, only facts between the first and the last of them are read."""
+
+    def line(number: int, at: dt.datetime) -> oracle.Event:
+        own = {"order_id": str(number), "line_no": 1, "customer_id": None, "sku": None, "quantity": number, "price": Decimal("1.00"), "region": "north"}
+        return {**own, "status": "paid", "ordered_at": at, "updated_at": at, "effective_at": at, "op": None, "is_deleted": False}
+
+    january, february, march = dt.datetime(2024, 1, 31, 23, 59, 59), dt.datetime(2024, 2, 29, 23, 59, 59), dt.datetime(2024, 3, 1)
+    known: worlds.Events = {"customers": [], "products": [], "orders": []}
+    for batch in ([line(1, january), line(2, february), line(3, march)], [line(4, dt.datetime(2024, 2, 1))]):
+        shop.put("orders", batch)
+        known["orders"] += batch
+        shop.all_steps()
+        check(shop, known, f"after {len(known['orders'])} lines")
 
 
 @pytest.mark.nightly

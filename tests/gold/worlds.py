@@ -12,13 +12,17 @@ Events = dict[str, list[Event]]
 SOURCES = ("customers", "products", "orders")
 
 
-def day(number: int) -> dt.datetime:
-    """Day 1 is the 29th of January 2024, so that a few days make two months."""
-    return dt.datetime(2024, 1, 28) + dt.timedelta(days=number)
-
-
 def world(number: int, dice: random.Random) -> Events:
-    """Few keys, few days, few values: ties, repetitions, deletions, moves and strangers are common."""
+    """Few keys, few days, few values: ties, repetitions, deletions, moves and strangers are common.
+
+    A world has keys, months and regions of its own: what is not computed again in one is not mended by another.
+    """
+    months = 2 * number
+    first_day = dt.datetime(2020 + months // 12, months % 12 + 1, 1) - dt.timedelta(days=4)
+
+    def day(after: int) -> dt.datetime:
+        """A week around the end of a month."""
+        return first_day + dt.timedelta(days=after)
 
     def event(source: str, **values: object) -> Event:
         at, gone = day(dice.randint(1, 7)), dice.random() < 0.2
@@ -40,7 +44,7 @@ def world(number: int, dice: random.Random) -> Events:
             sku=dice.choice([f"{number}-1", f"{number}-2", f"{number}-3", None]),
             quantity=dice.choice([1, 2, 3, None]),
             price=dice.choice([Decimal("2.50"), Decimal("0.01")]),
-            region=dice.choice([f"north {number % 3}", "south", None]),
+            region=dice.choice([f"north {number}", f"south {number}", None]),
             status=dice.choice(["paid", "paid", "cancelled", "draft", None]),
             ordered_at=dice.choice([day(dice.randint(1, 7)), day(dice.randint(1, 7)), day(dice.randint(1, 7)), None]),
         )

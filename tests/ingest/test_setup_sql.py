@@ -48,11 +48,11 @@ sources:
 """
 
 
-def test_a_prefix_that_sql_would_not_read_is_quoted(tmp_path):
-    scripts = made(tmp_path, SPEC.format(comment="x", prefix="old things/it's/", column="ID"))
+def test_a_prefix_that_sql_would_not_read_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(NotRunning, match="prefix"):
+        made(tmp_path, SPEC.format(comment="x", prefix="old things/it's/", column="ID"))
 
-    assert "FROM '@firn_landing.bronze.landing/old things/it''s/'" in scripts["05"]
-    assert "COMMENT = 'Firn: s3://<bucket>/old things/it''s/ into bronze.things'" in scripts["05"]
+    assert not list(tmp_path.glob("*.sql"))
 
 
 def test_a_comment_stays_one_comment(tmp_path):

@@ -140,3 +140,12 @@ def test_rows_that_arrived_meanwhile_are_taken_with_it(shop):
     shop.run()
 
     assert shop.duck("SELECT count(*) FROM firn.gold.fact_orders") == [(4,)]
+
+
+def test_rows_further_back_than_the_overlap_are_taken_too(shop):
+    shop.put("orders", "o3.csv", [order("E", 2, 5, "2024-03-01 00:00:00")], LONG_AGO + dt.timedelta(days=9))
+    shop.handlers.run_one(shop.opened(), "load", "orders")
+
+    answer = rewind(shop, "orders", BEGINNING)
+
+    assert (answer["undone"]["events"], answer["taken"]["read"], answer["taken"]["written"]) == (5, 9, 5)

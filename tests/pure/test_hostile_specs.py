@@ -154,6 +154,7 @@ def test_generated_faults_never_give_a_traceback_and_most_are_found():
     pytest.param("pipeline: x\n<<: {a: 1}", id="a merge"),
     pytest.param("pipeline: x\npipeline: y", id="a key twice"),
     pytest.param(RETAIL.replace("    key: [customer_id]\n", "    key: [customer_id]\n    key: [name]\n"), id="a key twice, deep"),
+    pytest.param(RETAIL.replace("    overlap: 24 hours\n", "    overlap: 24 hours\n    overlap: 25 hours\n", 1), id="a key twice, and nothing else"),
     pytest.param(RETAIL.replace("      name:   ", "      NAME: {}\n      name:   "), id="a column twice, in capitals"),
     pytest.param("[" * 50_000, id="fifty thousand lists"),
     pytest.param("a: " + "{b: " * 5_000, id="five thousand mappings"),
