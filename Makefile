@@ -23,10 +23,10 @@ demo: $(READY)   ## the whole of it, from files in S3 to monthly numbers, on thi
 	@$(VENV)/bin/firn demo
 
 test: $(READY)   ## all tests
-	@$(VENV)/bin/python -m pytest -q
+	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile
 
 test-all: $(READY) ## all tests, and the properties on a thousand streams and more
-	@$(VENV)/bin/python -m pytest -q -m 'nightly or not nightly'
+	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile -m 'nightly or not nightly'
 
 bench: $(READY)  ## speed and memory beside hand-written SQL, as ratios (about 10 minutes)
 	@$(VENV)/bin/python -W ignore -m tests.bench

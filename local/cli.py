@@ -10,6 +10,7 @@ from typing import Any
 
 from local import (
     aws,
+    console,
     drill_command,
     generate_command,
     landing,
@@ -125,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
     setup_sql.add(commands)
     generate_command.add(commands)
     drill_command.add(commands)
+    console.add(commands)
     pipes_care.add(commands)
     for module in (spec_validate, spec_new, spec_try, spec_test, spec_plan):
         module.add(commands)

@@ -339,6 +339,13 @@ SQL_FILES = sorted([*(ROOT / "app").rglob("*.sql"), *(ROOT / "setup_sql").rglob(
 # and the page that says so.  The rest of a file with such a form is still parsed.
 NOT_IN_THE_GRAMMAR = [
     pytest.param(
+        r"\bCREATE OR REPLACE STREAMLIT (\S+)\s+FROM '([^']+)'",
+        r"CREATE OR REPLACE STREAMLIT \1 ROOT_LOCATION = '@s\2'",
+        "CREATE OR REPLACE STREAMLIT core.console\n    FROM '/console'\n    MAIN_FILE = 'console.py'",
+        "https://docs.snowflake.com/en/sql-reference/sql/create-streamlit",
+        id="pages from a folder",
+    ),
+    pytest.param(
         r"(?s)\bCREATE OR REPLACE SEMANTIC VIEW .+;\n",
         "SELECT 1;\n",
         "CREATE OR REPLACE SEMANTIC VIEW v\n    TABLES (t AS a.b.t PRIMARY KEY (k))\n    METRICS (t.n AS COUNT(k));\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import drawing
@@ -45,7 +46,8 @@ def runs(session: Any, pipeline: str, plan: Plan) -> None:
     run_id = st.selectbox("Run (UTC)", list(labels), format_func=lambda chosen: labels[chosen], key="run_id")
     of_run = steps[steps["run_id"] == run_id] if run_id in set(steps["run_id"]) else reading.steps(session, pipeline, [run_id])
     st.altair_chart(drawing.graph(plan, of_run), width="stretch")
-    failed = of_run[of_run["status"] == "failed"]
+    newest = of_run.drop_duplicates("step", keep="last")  # a resumed run has a step's failure, and its success
+    failed = newest[newest["status"] == "failed"]
     for _, row in failed.iterrows():
         st.error(f"**{row['step']}** ({row['error_class'] or 'unknown'}): {row['error']}")
     if not failed.empty and st.button("Retry what failed", key="resume"):
@@ -219,7 +221,7 @@ def done(movement: Any, stays: bool = False) -> None:
     try:
         answer = movement()
     except Exception as error:
-        st.error(first_line(str(error)))
+        st.error(said(str(error)))
         return
     st.json(answer) if stays else st.toast("Done")
     if not stays:
@@ -232,6 +234,21 @@ def number(value: Any) -> str:
 
 def first_line(text: Any) -> str:
     return str(text or "").strip().split("\n")[0]
+
+
+def said(text: str) -> str:
+    """What an error of a procedure says, without the way it took through the code.
+
+    >>> said("100357: Python Interpreter Error:\\nTraceback\\n  File a, line 1\\nsteps.Bad: no such thing\\n in function F with handler f")
+    'no such thing'
+    >>> said("2003: no table\\nmore")
+    '2003: no table'
+    """
+    if "Traceback" not in text:
+        return first_line(text)
+    body = re.sub(r"\s+in function \S+ with handler \S+\s*$", "", text)
+    found = re.findall(r"^[A-Za-z_][\w.]*: (?s:.*?)(?=^[A-Za-z_][\w.]*: |\Z)", body.partition("Traceback")[2], re.MULTILINE)
+    return found[-1].partition(": ")[2].strip() if found else first_line(text)
 
 
 def spelled(seconds: float) -> str:

@@ -1,6 +1,6 @@
 CREATE OR REPLACE STREAMLIT core.console
     FROM '/console'
     MAIN_FILE = 'console.py'
-    TITLE = 'Firn'
-    COMMENT = 'Runs, freshness, quarantine, accounts, history of a key, KPIs, cost';
+    COMMENT = 'Runs, freshness, quarantine, accounts, history of a key, KPIs, cost'
+    TITLE = 'Firn';
 GRANT USAGE ON STREAMLIT core.console TO APPLICATION ROLE app_admin;
