@@ -217,25 +217,25 @@ class Done:
 def checked(here: Tables, target: Dimension, standing: DataFrame, taken: int) -> Done:
     """Counts what was done, and raises HistoryBroken when what now stands cannot be true: the transaction takes it back."""
     shown = here.staged.agg(
-        F.count(F.iff(F.col("is_new") & F.col("shows"), F.lit(1), F.lit(None))).alias("shown"),
-        F.count(F.iff(F.col("is_new"), F.lit(1), F.lit(None))).alias("instants"),
+        F.count(F.iff(F.col("is_new") & F.col("shows"), F.lit(1), F.lit(None))).alias("shown_count"),
+        F.count(F.iff(F.col("is_new"), F.lit(1), F.lit(None))).alias("instant_count"),
     )
     counts = here.changes.agg(
-        F.count(F.lit(1)).alias("pairs"),
-        F.count(F.iff(F.col("is_added"), F.lit(1), F.lit(None))).alias("added"),
-        F.count(F.iff(F.col("is_gone"), F.lit(1), F.lit(None))).alias("gone"),
+        F.count(F.lit(1)).alias("pair_count"),
+        F.count(F.iff(F.col("is_added"), F.lit(1), F.lit(None))).alias("added_count"),
+        F.count(F.iff(F.col("is_gone"), F.lit(1), F.lit(None))).alias("gone_count"),
     )
-    whole = dict.fromkeys(("shown", "instants", "pairs", "added", "gone"), snowpark_type("integer"))
+    whole = dict.fromkeys(("shown_count", "instant_count", "pair_count", "added_count", "gone_count"), snowpark_type("integer"))
     faults = history.broken(standing, here.staged.filter(F.col("is_last")), target, here.types)
     counted = told.joined(told.told(shown, whole), told.told(counts, whole), None, "cross")
     rows = told.joined(counted, faults, F.lit(True), "left").collect()
-    found = [(tuple(row[column.upper()] for column in target.key), row["FAULT"]) for row in rows if row["FAULT"]]
-    pairs, added, gone = (rows[0][name] for name in ("PAIRS", "ADDED", "GONE"))
+    found = [(tuple(row[column.upper()] for column in target.key), row["KEY_FAULT"]) for row in rows if row["KEY_FAULT"]]
+    pairs, added, gone = (rows[0][name] for name in ("PAIR_COUNT", "ADDED_COUNT", "GONE_COUNT"))
     if taken != pairs - added:
         found.append(((), f"{taken} versions were taken out, {pairs - added} were to be"))
     if found:
         raise HistoryBroken(target.name, found)
-    return Done(added, taken - gone, gone, rows[0]["SHOWN"], rows[0]["INSTANTS"])
+    return Done(added, taken - gone, gone, rows[0]["SHOWN_COUNT"], rows[0]["INSTANT_COUNT"])
 
 
 def refuse_lost(result: StepResult, here: Tables, target: Dimension, source: Source, since: int, new: Arrived, done: Done) -> None:
@@ -285,12 +285,12 @@ def numbered(changed: DataFrame, table: DataFrame, target: Dimension, carried: t
     Only the holder of the pipeline's turn comes here, so no one else takes the same numbers.
     """
     greatest = [F.coalesce(F.max(F.col(column)), F.lit(0)) for column in (target.durable_key, target.version_key)]
-    highest = told.told(table.agg(F.greatest(*greatest, F.lit(0)).alias("highest")), {"highest": snowpark_type("integer")})
+    highest = told.told(table.agg(F.greatest(*greatest, F.lit(0)).alias("highest_key")), {"highest_key": snowpark_type("integer")})
     is_known = F.col("durable_key").is_not_null()
     return told.joined(changed, highest, None, "cross").select(
         *[F.col(column) for column in carried if column != "durable_key"],
-        F.iff(is_known, F.col("durable_key"), F.col("highest") + F.col("first_number")).alias("durable_key"),
-        (F.col("highest") + F.col("number")).alias("next_version_key"),
+        F.iff(is_known, F.col("durable_key"), F.col("highest_key") + F.col("first_pair_no")).alias("durable_key"),
+        (F.col("highest_key") + F.col("pair_no")).alias("next_version_key"),
         is_known.alias("is_known"),
     )
 
@@ -303,7 +303,7 @@ def with_keys(session: Session, rows: DataFrame, target: Dimension, stamp: dict[
         *[F.col(column) for column in columns],
         *[no_key.alias(name) for name in ("durable_key", "version_key")],
         F.lit(True).alias("is_added"),
-        *[F.row_number().over(Window.order_by(*target.key)).alias(name) for name in ("number", "first_number")],
+        *[F.row_number().over(Window.order_by(*target.key)).alias(name) for name in ("pair_no", "first_pair_no")],
     )
     return desired(numbered(unknown, session.table(target.table), target, (*columns, "version_key", "is_added")), target, stamp)
 

@@ -149,7 +149,7 @@ def pairs(before: DataFrame, after: DataFrame, dimension: Dimension, types: Mapp
             after   what `versions` gives
     Gives:  key, attributes, valid_from, valid_to, is_current, is_inferred as they will be; version_key (NULL for a
             version that is added), durable_key (NULL for a key without versions), old_from, old_to, is_added, is_gone,
-            number (of its own, from 1), first_number (the least of its key's)
+            pair_no (its own number, from 1), first_pair_no (the least of its key's)
     A member that only facts have spoken of stays as long as its key has no version.
     """
     key = dimension.key
@@ -157,7 +157,7 @@ def pairs(before: DataFrame, after: DataFrame, dimension: Dimension, types: Mapp
     old = prefixed(before, (*key, "valid_from", *kept_columns, dimension.durable_key, dimension.version_key), "old")
     new = prefixed(after, (*key, "valid_from", *kept_columns), "new")
     at_once = same([f"new_{c}" for c in (*key, "valid_from")], [f"old_{c}" for c in (*key, "valid_from")])
-    beside = joined(new, old, at_once, "full").with_column("one", F.lit(1))
+    beside = joined(new, old, at_once, "full").with_column("is_pair", F.lit(1))
     named = beside.select(
         *[F.coalesce(F.col(f"new_{column}"), F.col(f"old_{column}")).alias(column) for column in key],
         *[F.col(f"new_{column}").alias(column) for column in kept_columns],
@@ -169,22 +169,22 @@ def pairs(before: DataFrame, after: DataFrame, dimension: Dimension, types: Mapp
         F.col(f"old_{dimension.durable_key}").alias("old_durable_key"),
         F.col(f"old_{dimension.version_key}").alias("version_key"),
         reduce(or_, [~F.col(f"new_{c}").equal_null(F.col(f"old_{c}")) for c in kept_columns]).alias("differs"),
-        F.row_number().over(Window.order_by(F.lit(1))).alias("number"),
+        F.row_number().over(Window.order_by(F.lit(1))).alias("pair_no"),
     )
     of_key_ = Window.partition_by(*key)
     counted = named.select(
         *[F.col(column) for column in (*key, *dimension.attributes, "valid_from", "valid_to", "is_current", "is_inferred")],
-        *[F.col(column) for column in ("version_key", "old_from", "old_to", "old_is_inferred", "differs", "number")],
+        *[F.col(column) for column in ("version_key", "old_from", "old_to", "old_is_inferred", "differs", "pair_no")],
         F.max(F.col("old_durable_key")).over(of_key_).alias("durable_key"),
         F.count(F.col("new_from")).over(of_key_).alias("version_count"),
-        F.min(F.col("number")).over(of_key_).alias("first_number"),
+        F.min(F.col("pair_no")).over(of_key_).alias("first_pair_no"),
         F.col("old_from").is_null().alias("is_added"),
         F.col("new_from").is_null().alias("is_gone"),
     )
     waits = F.col("is_gone") & F.col("old_is_inferred") & (F.col("version_count") == F.lit(0))
     unlike = F.col("is_added") | F.col("is_gone") | F.col("differs")
     changed = counted.filter(unlike & ~F.coalesce(waits, F.lit(False)))
-    return told(changed.select(*[F.col(name) for name in (*pair_columns(dimension), "number", "first_number")]), types)
+    return told(changed.select(*[F.col(name) for name in (*pair_columns(dimension), "pair_no", "first_pair_no")]), types)
 
 
 def pair_columns(dimension: Dimension) -> tuple[str, ...]:
@@ -244,8 +244,8 @@ def broken(standing: DataFrame, last: DataFrame, dimension: Dimension, types: Ma
         .when(follows & F.coalesce(F.col("valid_to") > F.col("next_from"), F.lit(True)), F.lit("two versions overlap"))
         .when(follows & (F.col("valid_to") == F.col("next_from")) & F.col("is_alike"), F.lit("a version repeats the one before"))
     )
-    among = told(looked_at.select(*[F.col(column) for column in key], fault.alias("fault")), types)
-    return distinct(united(among, told(not_last(standing, last, dimension), types)).filter(F.col("fault").is_not_null()))
+    among = told(looked_at.select(*[F.col(column) for column in key], fault.alias("key_fault")), types)
+    return distinct(united(among, told(not_last(standing, last, dimension), types)).filter(F.col("key_fault").is_not_null()))
 
 
 def not_last(standing: DataFrame, last: DataFrame, dimension: Dimension) -> DataFrame:
@@ -260,4 +260,4 @@ def not_last(standing: DataFrame, last: DataFrame, dimension: Dimension) -> Data
         .when(~F.col("is_gone") & differs, F.lit("the current version is not the last state"))
         .when(F.col("is_gone") & is_there & F.lit(not dimension.keeps_deletions), F.lit("a current version, though the key is gone"))
     )
-    return compared.select(*[F.col(column) for column in key], fault.alias("fault"))
+    return compared.select(*[F.col(column) for column in key], fault.alias("key_fault"))

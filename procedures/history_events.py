@@ -110,8 +110,8 @@ def types_of(dimension: Dimension, source: Source) -> dict[str, T.DataType]:
         **dict.fromkeys(("is_deleted", "is_current", "is_inferred", "is_added", "is_gone", "is_known"), "boolean"),
         **dict.fromkeys(("opens", "is_new", "shows", "is_last"), "boolean"),
         **dict.fromkeys((dimension.durable_key, dimension.version_key, "durable_key", "version_key"), "integer"),
-        **dict.fromkeys(("next_version_key", "number", "first_number", "batch_no", "highest"), "integer"),
-        **{"loaded_at": "timestamp", "fault": "text"},
+        **dict.fromkeys(("next_version_key", "pair_no", "first_pair_no", "batch_no", "highest_key"), "integer"),
+        **{"loaded_at": "timestamp", "key_fault": "text"},
     }
     return {column: snowpark_type(kind) for column, kind in own.items()}
 
