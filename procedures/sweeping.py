@@ -45,15 +45,22 @@ def sweep(run: Run) -> StepResult:
     result.written, result.held = result.deleted, result.read - result.deleted
     forget_old_log_rows(run, result.started_at)
     forgotten = forget_decided(run, result.started_at)
-    if result.deleted == 0 and not forgotten:
-        result.read = result.held = 0
-        return run.log(result.nothing_new())
-    with writing.transaction(run.session):
-        run.take_turn(result)
-        run.session.table(CHANGED_WINDOW).delete(used_windows(run))
-        for source in run.pipeline.sources:
-            filing.fold(run.session, run.bronze_name(source), run.pipeline.name, source, cutoff, result.started_at)
-        return run.commit_with(result)
+    if result.deleted or forgotten or has_old_entries(run, cutoff):
+        with writing.transaction(run.session) as opened:
+            run.take_turn(result)
+            run.session.table(CHANGED_WINDOW).delete(used_windows(run))
+            folded = [filing.fold(run.session, run.bronze_name(source), run.pipeline.name, source, cutoff, result.started_at) for source in run.pipeline.sources]
+            if result.deleted or forgotten or any(folded):
+                return run.commit_with(result)
+            opened.keep = False
+    result.read = result.held = 0
+    return run.log(result.nothing_new())
+
+
+def has_old_entries(run: Run, cutoff: datetime) -> bool:
+    """Whether the ledger has entries to fold: also those of a sweep that died after its DELETE in bronze had committed."""
+    of_pipeline = (F.col("pipeline") == F.lit(run.pipeline.name)) & (F.col("loaded_at") < F.lit(cutoff))
+    return bool(run.session.table(watermark.LEDGER).filter(of_pipeline).limit(1).count())
 
 
 def old_rows(run: Run, source: Source, cutoff: datetime) -> DataFrame:

@@ -39,7 +39,6 @@ sources:
 # --- every point
 
 
-@pytest.mark.xfail(reason="a sweep that dies between its DELETE in bronze and its transaction leaves the fold to the next one that deletes", strict=False)
 def test_a_run_that_fails_at_any_statement_ends_right_when_it_is_run_again(capsys):
     """All points of a pipeline that is not ours, by the command a user has; the sandbox process is killed in earnest at every 25th death."""
     assert main(["drill", str(ROOT / "tests/drill/hotel.yml"), "--rows", "8", "--batch", "2", "--kills", "25"]) == 0
@@ -51,8 +50,8 @@ def test_a_run_that_fails_at_any_statement_ends_right_when_it_is_run_again(capsy
     assert {title for title in ("load bookings", "dimension dim_guest", "fact fact_stays", "measure monthly_stays", "sweep", "begin", "finish") if title in said} == {
         "load bookings", "dimension dim_guest", "fact fact_stays", "measure monthly_stays", "sweep", "begin", "finish",
     }  # fmt: skip
-    rows, events, waiting = map(int, re.search(r"bookings (\d+) rows, (\d+) events, (\d+) quarantined", said).groups())
-    assert waiting >= 2 and events + waiting < rows, "the batches had nothing to quarantine, or nothing that comes twice"
+    events, waiting = map(int, re.search(r"bookings \d+ rows, (\d+) events, (\d+) quarantined", said).groups())  # the sweep took the rows
+    assert waiting >= 2 and events > 10, "the batches had nothing to quarantine, or too little to load"
 
 
 @pytest.mark.nightly

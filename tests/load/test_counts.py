@@ -58,7 +58,7 @@ def test_a_load_counts_each_row_once(shop):
 LOAD = [
     pytest.param(watermark, "plain_batch", "4", "{}", id="taking the rows of bronze"),
     pytest.param(loading, "typed", "4", "{}", id="typing"),
-    pytest.param(loading, "checked", "4", "{}", id="checking"),
+    pytest.param(loading, "judged", "4", "{}", id="checking"),
     pytest.param(loading, "screened", "4", "{}", id="deciding"),
     pytest.param(loading, "events", "'read': 4, 'written': {}", "2", id="writing to silver"),
     pytest.param(watermark, "ranges", "'loads taken': 1, 'loads entered whole': 0", "", id="entering in the ledger"),
