@@ -24,9 +24,9 @@ def test_a_step_is_at_most_fifteen_statements_whatever_comes(account, name):
     late = fed(account, name, range(1, 20, 3), range(1, 5))
 
     for counted in (first, in_order, late):
-        # one more where new events speak of an instant that an older event has: it is asked whether that one had the word
+        # one more, and a describe, where new events speak of an instant that an older event has: did that one have the word?
         assert counted["run"] <= MOST + (counted is late)
-        assert counted["described"] == 0, "the client asked the server what the spec says"
+        assert counted["described"] <= (counted is late), "the client asked the server what the spec says"
 
 
 @pytest.mark.parametrize("name", streams.NAMES)
