@@ -31,6 +31,12 @@ test-all: $(READY) ## all tests, and the properties on a thousand streams and mo
 bench: $(READY)  ## speed and memory beside hand-written SQL, as ratios (about 10 minutes)
 	@$(VENV)/bin/python -W ignore -m tests.bench
 
+console: $(READY) .venv-console/ready ## the operators' page of the running local account, in a browser
+	@$(VENV)/bin/firn console
+
+.venv-console/ready: app/console/requirements.txt
+	@rm -rf .venv-console && $(PYTHON) -m venv .venv-console && .venv-console/bin/python -m pip install --quiet --disable-pip-version-check --requirement app/console/requirements.txt && touch $@
+
 imports: $(READY) ## write the IMPORTS of app/sql/*.sql from what the handlers import
 	@$(VENV)/bin/python -m local.imports
 
@@ -44,4 +50,4 @@ lock:            ## renew requirements.txt from requirements.in
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet --requirement requirements.in
 	@(head -1 requirements.txt; $(VENV)-lock/bin/pip freeze) > requirements.new && mv requirements.new requirements.txt && rm -rf $(VENV)-lock
 
-.PHONY: help install demo test test-all bench imports reference check lock
+.PHONY: help install demo test test-all bench console imports reference check lock

@@ -13,6 +13,7 @@ from typing import Any
 from local.place import ROOT, Place
 
 PAGE = ROOT / "app" / "console" / "console.py"
+PYTHON = ROOT / ".venv-console" / "bin" / "python"  # an environment of its own: Streamlit takes no pandas 3, which the rest uses
 PORT = 18767
 
 
@@ -24,8 +25,11 @@ def add(commands: Any) -> None:
 
 
 def console(place: Place, arguments: argparse.Namespace) -> int:
+    if not PYTHON.exists():
+        print("firn: the page's environment is not there yet; make it and open the page with: make console", file=sys.stderr)
+        return 2
     command = [
-        *(sys.executable, "-m", "streamlit", "run", str(PAGE)),
+        *(str(PYTHON), "-m", "streamlit", "run", str(PAGE)),
         *("--server.address", "127.0.0.1", "--server.port", str(arguments.port), "--server.headless", "true"),
         *("--browser.gatherUsageStats", "false", "--client.toolbarMode", "viewer", "--secrets.files", str(secrets(place))),
     ]

@@ -6,10 +6,12 @@ import sys
 
 import pytest
 from snowflake.snowpark import Session
-from streamlit.testing.v1 import AppTest
 
 from local.place import ROOT
 from tests.rig import rigged
+
+# Streamlit is not in the environment of `make test`: it takes no pandas 3.  With it: pip install streamlit==1.52.2, in a copy.
+AppTest = pytest.importorskip("streamlit.testing.v1", reason="Streamlit is not in this environment").AppTest
 
 SHOP = """
 pipeline: shop
