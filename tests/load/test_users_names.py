@@ -85,8 +85,8 @@ def fill(rig, columns: list[str], at: str) -> None:
 
 def contents(rig) -> dict[str, list[tuple]]:
     tables = ("silver.items", "silver.sales", "gold.dim_item", "gold.fact_sales", "gold.totals")
-    found = {  # the content key of a file whose header differs is another
-        table: [tuple(value for name, value in row.items() if name not in names.PROVENANCE) for row in rig.query(f"SELECT * FROM {table}")]
+    found = {  # the content key of a file whose header differs is another, and keys are numbered as rows come
+        table: [tuple(value for name, value in row.items() if name not in names.PROVENANCE and not name.endswith("_key")) for row in rig.query(f"SELECT * FROM {table}")]
         for table in tables
     }
     found["log"] = [tuple(row.values()) for row in rig.query(
