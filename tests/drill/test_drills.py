@@ -39,6 +39,7 @@ sources:
 # --- every point
 
 
+@pytest.mark.nightly  # five minutes
 def test_a_run_that_fails_at_any_statement_ends_right_when_it_is_run_again(capsys):
     """All points of a pipeline that is not ours, by the command a user has; the sandbox process is killed in earnest at every 25th death."""
     assert main(["drill", str(ROOT / "tests/drill/hotel.yml"), "--rows", "8", "--batch", "2", "--kills", "25"]) == 0
