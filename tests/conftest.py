@@ -50,6 +50,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(reason=mark.kwargs["reason"], strict=True))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Expected failures get a plain traceback: the long kind parses the client's largest files anew for each."""
+    style = item.config.option.tbstyle
+    item.config.option.tbstyle = "native" if item.get_closest_marker("xfail") else style
+    try:
+        return (yield)
+    finally:
+        item.config.option.tbstyle = style
+
+
 @pytest.fixture(scope="session")
 def localtest() -> Iterator[Session]:
     """Snowpark's local testing: frames computed by pandas in this process."""

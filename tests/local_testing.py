@@ -151,14 +151,62 @@ def unless_null(left: ColumnEmulator, right: ColumnEmulator, comparison: ColumnE
     return result
 
 
+class Computed:
+    """Frames already computed, so that a part that stands in a plan five times is computed once.
+
+    Local testing computes a whole plan to learn its columns, and learns them at each call on a frame.  Of columns it is
+    remembered for the test; of rows only while one plan is computed, since between two plans tables change.
+    """
+
+    def __init__(self, execute: Any, describe: Any) -> None:
+        self.execute_anew, self.describe_anew = execute, describe
+        self.of_columns: dict[Any, Any] = {}
+        self.of_rows: dict[Any, Any] = {}
+        self.describing = self.depth = 0
+
+    def describe(self, plan: Any) -> Any:
+        self.describing += 1
+        try:
+            return self.describe_anew(plan)
+        finally:
+            self.describing -= 1
+
+    def execute(self, plan: Any, expr_to_alias: Any = None) -> Any:
+        known = self.of_columns if self.describing else self.of_rows
+        aliases = plan.expr_to_alias if expr_to_alias is None else expr_to_alias
+        part = (id(plan), frozenset(aliases.items()))
+        if part in known:
+            return known[part][1].copy()
+        self.depth += 1
+        try:
+            found = self.execute_anew(plan, expr_to_alias)
+        finally:
+            self.depth -= 1
+            if not self.depth:
+                self.of_rows.clear()
+        if isinstance(found, TableEmulator):
+            found.index = range(len(found))  # a filter leaves gaps, and functions on what is left then mix up rows
+            if self.depth or self.describing:
+                known[part] = (plan, found.copy())  # with the plan, so that its id is not given to another
+        return found
+
+
+def known_attributes(plan: Any) -> Any:
+    """A plan's columns, found out once: local testing computes the whole frame again each time it is asked for them."""
+    if plan._attributes is None:
+        plan._attributes = _plan.describe(plan)
+    return plan._attributes
+
+
 @contextmanager
 def repaired() -> Iterator[None]:
-    """Four repairs of local testing that are no functions.
+    """Repairs of local testing that are no functions.
 
     - Ordering: pandas 3 turns None in a text column into NaN, which its comparison does not expect.
     - `REGEXP` fails on NULL; Snowflake gives NULL.
     - A filter leaves gaps in the row numbers of pandas, and functions on what is left then mix up rows.
     - `sql_expr` is missing: expressions of the pipeline files are translated by sqlglot into Columns.
+    - Plans are computed again and again: see `Computed`.
     """
     with pytest.MonkeyPatch.context() as monkeypatch:
         compare = _util.array_custom_comparator
@@ -173,15 +221,10 @@ def repaired() -> Iterator[None]:
             Column, "rlike", lambda self, pattern: self.is_not_null() & like(F.coalesce(self, F.lit("")), pattern)
         )
 
-        execute = _plan.execute_mock_plan
-
-        def execute_without_gaps(*args: Any, **settings: Any) -> Any:
-            result = execute(*args, **settings)
-            if isinstance(result, TableEmulator):
-                result.index = range(len(result))
-            return result
-
-        monkeypatch.setattr(_plan, "execute_mock_plan", execute_without_gaps)
+        computed = Computed(_plan.execute_mock_plan, _plan.describe)
+        monkeypatch.setattr(_plan, "describe", computed.describe)
+        monkeypatch.setattr(_plan, "execute_mock_plan", computed.execute)
+        monkeypatch.setattr(_plan.MockExecutionPlan, "attributes", property(known_attributes))
         monkeypatch.setattr(Column, "equal_null", lambda self, other: F.equal_null(self, other))
         monkeypatch.setattr(F, "sql_expr", sql_columns.column)
         yield
