@@ -67,7 +67,8 @@ def test_every_question_can_be_asked_and_every_table_named_is_there(retail: Rig,
 
     assert sorted(tables_named(text) - there - declared) == []
     for statement in statements(text):
-        retail.query(statement)
+        if tables_named(statement) <= there:  # those of a page's own pipeline file are asked in tests/test_pages.py
+            retail.query(statement)
 
 
 @pytest.mark.parametrize(("line", "fault"), [
