@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +44,7 @@ def sql(place: Place, arguments: argparse.Namespace) -> int:
     """Run one statement and print its rows as a table (or as JSON lines)."""
     from snowflake.connector.errors import Error
 
-    from local.show import print_table
+    from local.show import answer_text, is_cut
 
     with place.connect(database=arguments.database) as connection, connection.cursor() as cursor:
         try:
@@ -56,8 +57,10 @@ def sql(place: Place, arguments: argparse.Namespace) -> int:
     if arguments.json:
         for row in rows:
             print(json.dumps(dict(zip(names, row, strict=True)), default=str))
-    else:
-        print_table(names, rows)
+        return 0
+    print(answer_text(names, rows))
+    if is_cut(names, rows):
+        print("(long texts are cut at …; --json shows them whole)", file=sys.stderr)
     return 0
 
 
@@ -153,6 +156,9 @@ def main(words: list[str] | None = None) -> int:
     except NotRunning as e:
         print(f"firn: {e}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("firn: interrupted", file=sys.stderr)
         return 130

@@ -204,11 +204,14 @@ def checks_of(run: Run, source: Source, event: Mapping[str, Any], loaded_by: Map
     then = spec_file.parse(text[0]["SPEC"], run.pipeline.name).source(source.name) if text else source
     built_in = [check.name for check, _, _ in cleaning.built_in_checks(then)]
     outcomes: dict[str, str] = dict.fromkeys(built_in, "passed")
-    if then.checks and not event["is_deleted"]:
+    # What a check asked of the row's file, or of silver as it was then, cannot be asked again.
+    asked = () if event["is_deleted"] else checking.of_rows(then).checks
+    if asked:
         row = run.session.table(source.silver).filter(at_place(event))
-        held = row.select(*[cleaning.sql_column(check.expect).alias(f"check_{n}") for n, check in enumerate(then.checks)]).collect()[0]
-        outcomes |= {check.name: "passed" if held[n] is True else "warned" for n, check in enumerate(then.checks)}
-    return {"spec_version": version, "evaluated": outcomes, "not_evaluated": [c.name for c in then.checks if event["is_deleted"]]}
+        conditions = [checking.condition(check, then.types()) if check.test else cleaning.sql_column(check.expect) for check in asked]
+        held = row.select(*[condition.alias(f"check_{n}") for n, condition in enumerate(conditions)]).collect()[0]
+        outcomes |= {check.name: "passed" if held[n] is True else "warned" for n, check in enumerate(asked)}
+    return {"spec_version": version, "evaluated": outcomes, "not_evaluated": [check.name for check in then.checks if check not in asked]}
 
 
 def at_place(event: Mapping[str, Any]) -> Column:
