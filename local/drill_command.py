@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     one.add_argument("pipeline", type=Path, help="a pipeline file: app/pipelines/retail.yml")
     one.add_argument("--files", type=Path, metavar="FOLDER", help="files under the prefixes of the sources; without it rows are made up from the columns")
     one.add_argument("--rows", type=int, default=20, help="made-up rows of each source in each batch (default 20)")
-    one.add_argument("--every", action="store_true", help="a restart after every point, also where points leave the same tables behind")
+    one.add_argument("--every", action="store_true", help="a restart to the end after every point, not after chosen ones")
     one.add_argument("--batch", type=int, help="only the points of this batch; the ones before it run undisturbed")
     one.add_argument("--kills", type=int, default=25, metavar="N", help="at every Nth death kill the sandbox process in earnest (default 25, 0: never)")
 
@@ -43,10 +43,11 @@ def drill(place: Place, arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="firn-drill-") as folder, Rig(Path(folder) / "account", text) as rig:
         done = drilling.drill(rig, batches, plan, lambda line: print(line, flush=True))
         print(f"{pipeline.name}: {drill_rows.counted(rig, batches)}")
-    tried = ", ".join(f"{count} {how}" for how, count in sorted(done.points.items()))
-    print(f"{sum(done.points.values())} points at {done.statements} statements ({tried}), {done.restarts} restarts, {time.monotonic() - start:.0f} s")
+    tried, left = (", ".join(f"{count} {word}" for word, count in sorted(counts.items())) for counts in (done.points, done.left))
+    print(f"{done.points.total()} points at {done.statements} statements ({tried}), {time.monotonic() - start:.0f} s")
+    print(f"the tables were left {left} the step; {done.restarts} restarts to the end")
     if done.different or done.unreached:
         print(f"{len(done.different)} points ended otherwise than the undisturbed run, {len(done.unreached)} were not reached")
         return 1
-    print("no differences: after every restart all tables are as after the undisturbed run")
+    print("no differences: each step was done or not done, and after every restart all tables are as after the undisturbed run")
     return 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from local.account import Account
     from local.session import Session
 
+READING = ("SELECT", "WITH")  # first words of statements that change nothing
 HOWS = ("die", "kill", "kill account", "error")
 
 
@@ -39,7 +40,8 @@ class Watch:
 
     point: FailPoint | None = None
     seen: list[str] = field(default_factory=list)
-    has_effect: list[bool] = field(default_factory=list)  # it was carried out, and no rollback will take it back
+    is_inside: list[bool] = field(default_factory=list)  # a transaction was open
+    has_effect: list[bool] = field(default_factory=list)  # it was carried out and changed something, and no rollback will take it back
     has_struck: bool = False
 
     def __call__(self, session: Session, sql: str, carry_out: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -49,9 +51,10 @@ class Watch:
         point, is_struck = self.point, self.point is not None and len(self.seen) == self.point.at
         if is_struck and point and not point.is_after:
             self.strike(session, point)
+        self.is_inside.append(session.in_transaction)
         self.has_effect.append(False)
         answer = carry_out()
-        self.has_effect[-1] = not session.in_transaction
+        self.has_effect[-1] = not session.in_transaction and self.seen[-1] not in READING
         if is_struck and point and point.is_after:
             self.strike(session, point)
         return answer

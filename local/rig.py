@@ -32,6 +32,7 @@ import yaml
 from local import setup_sql
 from local.account import Account
 from local.place import ROOT, free_port
+from local.scheduler import TaskRun
 from local.server import application
 from local.stages import stage_folder
 
@@ -118,12 +119,13 @@ class Rig:
             rows = self.account.answer(self.admin, sql)
         return rows
 
-    def call(self, procedure: str, *arguments: Any) -> Any:
-        """CALL a procedure of the application, as whoever has its admin role; gives the value it returns.
+    def call(self, procedure: str, *arguments: Any, task: TaskRun | None = None) -> Any:
+        """CALL a procedure of the application, as whoever has its admin role, or as the body of a task run; gives the value it returns.
 
         A session of its own for each call, so that calls may come from several threads.
         """
         session = self.account.session("FIRN", "CONTROL")
+        session.task = task
         marks = ", ".join("?" for _ in arguments)
         try:
             text = self.account.answer(session, f"CALL firn.{procedure}({marks})", list(arguments))[0][0]
@@ -138,9 +140,10 @@ class Rig:
         """One run of the pipeline, all steps in order."""
         return self.call("core.run_pipeline", self.pipeline.name)
 
-    def step(self, step: str, target: str = "") -> dict[str, Any]:
-        """One step, as a task of the graph calls it."""
-        return self.call("core.run_step", self.pipeline.name, step, target)
+    def step(self, step: str, target: str = "", *, graph_run: str | None = None) -> dict[str, Any]:
+        """One step, called by hand; with the id of a graph run, as its task calls it: the step alone, no `begin` and `finish` about it."""
+        task = TaskRun(f"{step} {target}".strip(), self.plan()[0].name, graph_run, self.clock) if graph_run else None
+        return self.call("core.run_step", self.pipeline.name, step, target, task=task)
 
     def plan(self) -> list[taskgraph.Task]:
         """The steps of a run, in the order in which `run` takes them."""

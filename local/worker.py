@@ -43,6 +43,13 @@ def main() -> None:
                     return idle.pop(i)[1]
         return Session.builder.configs({**login, "session_parameters": {"QUERY_TAG": ""}}).create()
 
+    def give_back(session: object, call: dict) -> None:
+        """The next call may have the session, unless a transaction is open or the account has lost it: then this raises."""
+        session.sql(f"CALL SYSTEM$LEAVE_CALL('{call['id']}')").collect()
+        login = call["login"]
+        with guard:
+            idle.append(((login["database"], login["schema"]), session))
+
     def run(call: dict) -> None:
         login = call["login"]
         try:
@@ -52,11 +59,12 @@ def main() -> None:
                 handler = getattr(importlib.import_module(call["module"]), call["function"])
                 value = handler(session, *(decode(a) for a in call["arguments"]))
             except BaseException:
-                session.close()  # whatever it left open goes with it
+                try:
+                    give_back(session, call)
+                except BaseException:
+                    session.close()  # whatever it left open goes with it
                 raise
-            session.sql(f"CALL SYSTEM$LEAVE_CALL('{call['id']}')").collect()  # raises if a transaction is open
-            with guard:
-                idle.append(((login["database"], login["schema"]), session))
+            give_back(session, call)
             answer = {"id": call["id"], "value": encode(value)}
         except BaseException as e:
             answer = {"id": call["id"], "error": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}

@@ -38,7 +38,8 @@ class RewindRefused(RuntimeError):
         super().__init__(
             f"{source}: of {total} rows taken after {to_at}, {lost} are no longer in bronze, where the sweep deletes what is past "
             f"retention; the newest of them arrived at {last_lost_at}. Nothing was changed. Rewind to that moment or a later one, "
-            f"or see what is left of their files in control.ledger and put those into the bucket again under another name."
+            f"or leave them as they are. Their files are in control.ledger and, when the sweep has folded it, in control.file_ledger; to send "
+            f"one again does not help, as it is known by its content."
         )
 
 
@@ -66,6 +67,7 @@ def rewind(run: Run, name: str, to_at: datetime, dry_run: bool = False) -> dict[
             applying.set_back(session, run.pipeline.name, step)
         taken = {key: getattr(result, key) for key in ("read", "written", "duplicate", "quarantined")}
         report = {"source": name, "to": str(to_at), "dry_run": dry_run, "undone": undone, "taken": taken, "removed": removed, "next_run": again}
+        report["lets_from"] = None if mark.lets is None else str(mark.lets)
         if dry_run:
             opened.keep = False
         else:
@@ -154,10 +156,12 @@ def undo(run: Run, source: Source, to_at: datetime, now: datetime) -> dict[str, 
 
 
 def set_lets(run: Run, source: Source, to_at: datetime) -> watermark.Mark:
-    """LETS as it was when the newest entry left was taken; loads find what lies after it."""
+    """LETS as it was when the newest entry left was taken, which may be folded by now; loads find what lies after it."""
+    own = (run.pipeline.name, source.name, to_at)
     lets = run.session.sql(
-        f"SELECT MAX(loaded_at) AS lets FROM {watermark.LEDGER} WHERE pipeline = ? AND source = ? AND loaded_at <= ?",
-        params=[run.pipeline.name, source.name, to_at],
+        f"SELECT MAX(loaded_at) AS lets FROM (SELECT loaded_at FROM {watermark.LEDGER} WHERE pipeline = ? AND source = ? AND loaded_at <= ? "
+        f"UNION ALL SELECT last_loaded_at FROM {watermark.FILES} WHERE pipeline = ? AND source = ? AND last_loaded_at <= ?)",
+        params=[*own, *own],
     ).collect()[0]["LETS"]
     run.session.sql(
         f"UPDATE {watermark.CONTROL} SET lets = ? WHERE pipeline = ? AND step = ?", params=[lets, run.pipeline.name, source.step]

@@ -20,18 +20,21 @@ class Transaction:
 
 @contextmanager
 def transaction(session: Session) -> Iterator[Transaction]:
-    """Everything inside commits together, or nothing does: an error rolls back and goes on its way."""
+    """Everything inside commits together, or nothing does: an error rolls back and goes on its way.
+
+    So does a COMMIT that is refused: the transaction would stay open, and take the log's row about it along when it ends.
+    """
     session.begin_transaction()
     opened = Transaction()
     try:
         yield opened
+        if opened.keep:
+            session.commit()
+        else:
+            session.rollback()
     except BaseException:
         session.rollback()
         raise
-    if opened.keep:
-        session.commit()
-    else:
-        session.rollback()
 
 
 @dataclass(frozen=True)

@@ -39,18 +39,27 @@ sources:
 # --- every point
 
 
-@pytest.mark.nightly  # five minutes
-def test_a_run_that_fails_at_any_statement_ends_right_when_it_is_run_again(capsys):
-    """All points of a pipeline that is not ours, by the command a user has; the sandbox process is killed in earnest at every 25th death."""
-    assert main(["drill", str(ROOT / "tests/drill/hotel.yml"), "--rows", "8", "--batch", "2", "--kills", "25"]) == 0
+HOTEL_STEPS = {"load bookings", "dimension dim_guest", "fact fact_stays", "measure monthly_stays", "sweep", "begin", "finish"}
 
+
+def drilled(capsys, *arguments):
+    """What `firn drill` of a pipeline that is not ours said, when it found nothing wrong."""
+    code = main(["drill", str(ROOT / "tests/drill/hotel.yml"), *arguments])
     said = capsys.readouterr().out
-    assert "no differences" in said
-    points, statements = map(int, re.search(r"(\d+) points at (\d+) statements", said).groups())
-    assert statements > 80 and points > 2 * statements
-    assert {title for title in ("load bookings", "dimension dim_guest", "fact fact_stays", "measure monthly_stays", "sweep", "begin", "finish") if title in said} == {
-        "load bookings", "dimension dim_guest", "fact fact_stays", "measure monthly_stays", "sweep", "begin", "finish",
-    }  # fmt: skip
+    assert code == 0 and "no differences" in said, said
+    return said
+
+
+def test_a_run_that_fails_at_any_statement_ends_right_when_it_is_run_again(capsys):
+    """All points, by the command a user has: what each leaves behind, and restarts to the end from one point a step and every odd state."""
+    said = drilled(capsys, "--rows", "8", "--batch", "2", "--kills", "60")
+
+    points, statements, dead, refused, killed = map(int, re.search(r"(\d+) points at (\d+) statements \((\d+) die, (\d+) error, (\d+) kill\)", said).groups())
+    assert points == dead + refused + killed and killed > 0
+    assert statements > 100 and refused > statements and dead > statements / 2
+    assert {title for title in HOTEL_STEPS if f"batch 2   {title}" in said} == HOTEL_STEPS
+    after, before, between, restarts = map(int, re.search(r"left (\d+) as after, (\d+) as before, (\d+) between the step; (\d+) restarts", said).groups())
+    assert after > 10 and before > 100 and between > 0 and restarts > len(HOTEL_STEPS)
     events, waiting = map(int, re.search(r"bookings \d+ rows, (\d+) events, (\d+) quarantined", said).groups())  # the sweep took the rows
     assert waiting >= 2 and events > 10, "the batches had nothing to quarantine, or too little to load"
 
@@ -61,9 +70,11 @@ def test_every_point_with_a_restart_of_its_own(pipeline, capsys):
     assert main(["drill", str(ROOT / pipeline), "--every"]) == 0, capsys.readouterr().out
 
 
-@pytest.mark.xfail(reason="of the one point a step that it tries, none may fall where the tables of the source differ", strict=False)
+# --- the drill's own tests: a step that is not done or not done is found out
+
+
 def test_a_run_that_does_not_commit_as_one_is_found_out(tmp_path, capsys, monkeypatch):
-    """The drill's own test: with the transaction taken out of the steps it names the points and the rows, and says so by its exit code."""
+    """With the transaction taken out of the steps the command names the points and the rows, and says so by its exit code."""
     laid_out = rigs.lay_out
 
     def without_transaction(stage):
@@ -71,15 +82,76 @@ def test_a_run_that_does_not_commit_as_one_is_found_out(tmp_path, capsys, monkey
         for name, text in damaged("writing", "session.begin_transaction()", "pass").items():
             (stage / "procedures" / name).write_text(text)
 
+    def one_point(watch, plan, tried):
+        """The events are in silver, and the ledger knows nothing of them."""
+        return [FailPoint(number, "die") for number, words in enumerate(watch.seen, 1) if words.upper() == "INSERT INTO CONTROL.LEDGER"]
+
     monkeypatch.setattr(rigs, "lay_out", without_transaction)
-    monkeypatch.setattr(drilling, "points", lambda watch, plan, tried: [FailPoint(len(watch.seen) * 3 // 4, "die")])  # one a step is enough
+    monkeypatch.setattr(drilling, "points", one_point)
     (tmp_path / "small.yml").write_text(SMALL)
 
     assert main(["drill", str(tmp_path / "small.yml"), "--rows", "4", "--batch", "1", "--kills", "0"]) == 1
 
     said = capsys.readouterr().out
     assert "batch 1, load people: die before statement" in said
-    assert re.search(r"(silver|stage|bronze)\.people: (too much|missing)|control\.ledger: (too much|missing)", said)
+    assert "neither as before the step nor as after it" in said
+    assert "silver.people: too much" in said
+
+
+@pytest.mark.parametrize(("broken", "words", "how", "said"), [
+    pytest.param(
+        ("loading", "    writing.insert(run.session, watermark.ranges", "    run.session.commit(); run.session.begin_transaction()\n    writing.insert(run.session, watermark.ranges"),
+        "INSERT INTO CONTROL.LEDGER", "die", "silver.people: too much", id="a commit in two parts",
+    ),
+    pytest.param(
+        ("runs", "        watermark.advance(", "        self.session.commit(); self.session.begin_transaction()\n        watermark.advance("),
+        "UPDATE CONTROL.PARAMETER_CONTROL", "die", "control.ledger: too much", id="LETS outside the transaction of its rows",
+    ),
+    pytest.param(
+        ("writing", "        session.rollback()\n        raise", "        session.commit()\n        raise"),
+        "INSERT INTO CONTROL.LEDGER", "error", "silver.people: too much", id="what was done is kept when a statement is refused",
+    ),
+    pytest.param(
+        ("writing", "        session.rollback()\n        raise", "        raise"),
+        "INSERT INTO CONTROL.LEDGER", "error", "the log does not say that it failed", id="no rollback: the log's row goes with the rest",
+    ),
+    pytest.param(("writing", "session.commit()", "session.commit()"), "COMMIT", "error", None, id="nothing is broken: a refused COMMIT is rolled back and said"),
+])  # fmt: skip
+def test_a_step_that_breaks_its_transaction_is_found_out(tmp_path, monkeypatch, broken, words, how, said):
+    monkeypatch.setattr(drilling, "restarted", lambda rig, ground: [])  # what is left behind is enough
+    with rigged(tmp_path / "rig", SMALL, damaged(*broken)) as rig:
+        drill_rows.made_up(rig.pipeline, rows=4)[0](rig)
+        drill_state.keep(rig, "before")
+        with watched(rig.account) as watch:
+            rig.step("load", "people", graph_run="graph run")
+        drill_state.keep(rig, "after")
+        drill_state.put_back(rig, "before")
+        at = max(number for number, seen in enumerate(watch.seen, 1) if seen.upper() == words)
+        step = drilling.Passed("load", "people", "before", "after", watch)
+        ground = drilling.Ground(1, step, "after", drill_state.exact(rig, "before"), drill_state.state(rig, "after"), drill_state.state(rig, "after"), {})
+
+        told = "\n".join(drilling.one_point(rig, ground, FailPoint(at, how), drilling.Plan(), drilling.Drilled()))
+
+    assert (said in told) if said else told == ""
+
+
+def test_new_keys_may_be_numbered_otherwise_and_may_not_be_shared(half_way, tmp_path):
+    """Two runs are compared by what their surrogate keys mean."""
+    shutil.copytree(half_way[0], tmp_path / "account")
+    with rigs.Rig(tmp_path / "account") as rig:
+        settle(rig)
+        drill_state.keep(rig, "end")
+        first, second = (key for (key,) in rig.duck("SELECT guest_key FROM FIRN.gold.dim_guest WHERE guest_key > 0 GROUP BY ALL ORDER BY 1 LIMIT 2"))
+        swapped = f"CASE guest_key WHEN {first} THEN {second} WHEN {second} THEN {first} ELSE guest_key END"
+        for table in ("gold.dim_guest", "gold.fact_stays"):
+            rig.duck(f"UPDATE FIRN.{table} SET guest_key = {swapped}")
+
+        renumbered = drill_state.differences(rig, "end")
+        rig.duck(f"UPDATE FIRN.gold.dim_guest SET guest_key = {first} WHERE guest_key = {second}")
+        shared = drill_state.differences(rig, "end")
+
+    assert renumbered == []
+    assert any(line.startswith("keys of dim_guest") for line in shared)
 
 
 def test_files_are_taken_instead_of_made_up_rows(tmp_path, capsys):
@@ -142,7 +214,6 @@ def half_way(tmp_path_factory):
     return folder, watch.seen
 
 
-@pytest.mark.xfail(reason="new keys are numbered in the order in which rows come, which a restart may change; all else is equal", strict=False)
 @pytest.mark.parametrize(("words", "offset", "when"), [
     pytest.param("COMMIT", 0, "after", id="as the load has committed"),
     pytest.param("DELETE FROM firn_landing.bronze.bookings", 0, "after", id="as the sweep has deleted"),

@@ -91,6 +91,23 @@ def test_it_refuses_with_numbers_when_the_sweep_has_taken_rows(shop):
     assert rewind(shop, "orders", LONG_AGO)["taken"]["written"] == 2, "to the moment it names it goes"
 
 
+def test_when_the_ledger_is_folded_lets_is_still_where_it_was_and_old_rows_are_refused(shop):
+    """What was taken of swept files stands in the files' record; the ledger knows nothing of it any more."""
+    shop.apply(SPEC.replace("bronze: 3650 days", "bronze: 1 day"))
+    shop.run()
+    assert shop.duck("SELECT count(*) FROM firn.control.ledger") == [(0,)] and shop.duck("SELECT count(*) FROM firn.control.file_ledger") == [(5,)]
+    newest = LONG_AGO + dt.timedelta(hours=1)
+    shop.put("orders", "o3.csv", [order("E", 2, 5, "2024-03-01 00:00:00")], newest + dt.timedelta(days=30))
+    shop.handlers.run_one(shop.opened(), "load", "orders")
+
+    answer = rewind(shop, "orders", newest)
+
+    assert answer["taken"] == {"read": 1, "written": 1, "duplicate": 0, "quarantined": 0}
+    assert answer["lets_from"] == str(newest)
+    with pytest.raises(rewinding.RewindRefused, match=r"of 6 rows taken after 1900-01-01 00:00:00, 5 are no longer in bronze.*control.file_ledger"):
+        rewind(shop, "orders", BEGINNING)
+
+
 def test_what_was_decided_by_hand_stays_decided(shop):
     quarantine_id = shop.duck("SELECT quarantine_id FROM firn.control.quarantine")[0][0]
     shop.handlers.correct_quarantine(shop.session, quarantine_id, {"amount": "7"})
