@@ -14,7 +14,7 @@ import pyarrow as pa
 import sqlglot
 from snowflake.connector.errors import Error
 
-from local import functions_python, grants, routines, stages, statements, streams, wire
+from local import alerts, functions_python, grants, notifications, outbox, routines, stages, statements, streams, wire
 from local.answer import Answer
 from local.catalog import Catalog
 from local.duck import Duck
@@ -44,6 +44,9 @@ class Account:
         self.views = 0
         self.counted = {"run": 0, "described": 0}  # statements since the start, for those who count round trips
         self.watch: Callable[[Session, str, Callable[[], dict[str, Any]]], dict[str, Any]] | None = None  # see failpoints
+        self.outbox = outbox.Outbox(folder / "outbox.sqlite3")
+        self.alert_history = alerts.History(folder / "alert_history.sqlite3")
+        alerts.forget_recorded(self)
         self.duck.resolve_function = self._function_name  # type: ignore[attr-defined]
         routines.register_functions(self)
 
@@ -66,6 +69,8 @@ class Account:
         return name in SYSTEM_ROLES or self.catalog.get("role", name) is not None
 
     def _function_name(self, connection: Any, parts: tuple[str, ...]) -> str | None:
+        if parts[:2] == ("SNOWFLAKE", "NOTIFICATION"):
+            return notifications.HELPERS.get(parts[-1])
         return functions_python.resolve_function(self, connection.app, connection.database, connection.schema, parts)
 
     # --- statements
@@ -125,6 +130,8 @@ class Account:
             answer = self._duck(session, sql, params, describe)
             if words[1:2] == ("TABLE",) and not describe:
                 statements.after_table_change(self, session, words, sql)
+            elif words[:2] == ("CREATE", "VIEW") and not describe:
+                statements.after_view(self, session, sql)
             return answer
 
     def answer(self, session: Session, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
@@ -197,6 +204,7 @@ class Account:
         return name
 
     def close(self) -> None:
+        self.alert_history.close()
         self.workers.close()
         for session in list(self.sessions.values()):
             try:
@@ -205,6 +213,7 @@ class Account:
                 log.warning("closing a session: %s", e)
         self.duck.close()
         self.catalog.close()
+        self.outbox.close()
 
 
 def as_snowflake_error(error: Exception) -> Error:

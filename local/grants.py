@@ -155,6 +155,17 @@ def granted(account: Account, who: tuple[str, str], privilege: str, name: tuple[
     return False
 
 
+def holds(account: Account, session: Session, privilege: str, on: tuple[str, ...]) -> bool:
+    """Whether the session's role or application has a privilege on the account, on an integration, or on another thing with one name."""
+    if not session.app and session.role in SYSTEM:
+        return True
+    holders = [("APPLICATION", session.app)] if session.app else held_roles(account, session.role, None)
+    return any(
+        (grant["to_kind"], grant["to"]) in holders and tuple(grant["on"]) == on and {privilege, "ALL", "OWNERSHIP"} & set(grant["privileges"])
+        for grant in account.catalog.find("grant")
+    )
+
+
 def owned(account: Account, session: Session, name: tuple[str, str, str]) -> None:
     """Who makes a table owns it. System roles may do everything anyway; a table that has an owner keeps it."""
     if session.app or session.role in SYSTEM or any(tuple(g["on"]) == name and "OWNERSHIP" in g["privileges"] for g in account.catalog.find("grant")):
@@ -241,7 +252,7 @@ def privilege_list(reader: Reader) -> set[str]:
     return {" ".join(w) for w in words}
 
 
-KINDS = ("TABLE", "VIEW", "SCHEMA", "DATABASE", "PROCEDURE", "FUNCTION", "STREAM", "STAGE", "PIPE", "INTEGRATION", "WAREHOUSE", "TASK", "STREAMLIT", "ACCOUNT", "FILE FORMAT", "RESOURCE MONITOR", "SEQUENCE")  # fmt: skip
+KINDS = ("TABLE", "VIEW", "SCHEMA", "DATABASE", "PROCEDURE", "FUNCTION", "STREAM", "STAGE", "PIPE", "INTEGRATION", "WAREHOUSE", "TASK", "STREAMLIT", "ACCOUNT", "FILE FORMAT", "RESOURCE MONITOR", "SEQUENCE", "SECRET", "ALERT")  # fmt: skip
 
 
 def securable(account: Account, session: Session, reader: Reader) -> tuple[tuple[str, ...], bool]:

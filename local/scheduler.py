@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from snowflake.connector.errors import Error
 
+from local import alerts
 from local.catalog import Thing
 
 if TYPE_CHECKING:
@@ -232,6 +233,7 @@ class Scheduler:
         while not self.stopping.wait(0.25):
             try:
                 self.step(self.account.clock(), wait=False)
+                alerts.step(self.account, self.account.clock(), wait=False)
             except Exception:
                 log.exception("scheduler")
 

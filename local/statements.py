@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlglot
 from sqlglot import exp
 
-from local import apps, grants, packages, pipes, pipes_history, recorded, routines, settings, stages, streams, tasks
+from local import alerts, apps, grants, notifications, packages, pipes, pipes_history, recorded, routines, settings, stages, streams, tasks
 from local.answer import Answer
 from local.dialect import parse
 from local.errors import missing, syntax, unsupported
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from local.account import Account
     from local.session import Session
 
-MODULES = (apps, grants, packages, pipes, recorded, routines, settings, stages, streams, tasks)
+MODULES = (alerts, apps, grants, notifications, packages, pipes, recorded, routines, settings, stages, streams, tasks)
 STATEMENTS = {words: handler for module in MODULES for words, handler in getattr(module, "STATEMENTS", {}).items()}
 FUNCTIONS = {name.upper(): f for module in MODULES for name, f in getattr(module, "FUNCTIONS", {}).items()}
+PROCEDURES = {name.upper(): f for module in MODULES for name, f in getattr(module, "PROCEDURES", {}).items()}  # for CALL only
 TABLE_FUNCTIONS = {name.upper(): f for module in MODULES for name, f in getattr(module, "TABLE_FUNCTIONS", {}).items()}
 
 MODIFIERS = {"SECURE", "TRANSIENT", "TEMPORARY", "TEMP", "VOLATILE", "LOCAL", "GLOBAL", "TERSE", "SCOPED"}
@@ -92,6 +93,13 @@ def after_table_change(account: Account, session: Session, words: tuple[str, ...
     evolution = re.search(r"\bENABLE_SCHEMA_EVOLUTION\s*=\s*(TRUE|FALSE)", sql, re.IGNORECASE)
     if evolution and words[0] in ("CREATE", "ALTER"):
         pipes.set_schema_evolution(account, *name, evolution[1].upper() == "TRUE")
+
+
+def after_view(account: Account, session: Session, sql: str) -> None:
+    """Who makes a view owns it."""
+    name = parse(sql).find(exp.Table)
+    if name is not None:
+        grants.owned(account, session, session.resolve(grants.parts_of(name)))
 
 
 def expand_functions(account: Account, session: Session, sql: str) -> str:

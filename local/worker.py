@@ -36,10 +36,13 @@ def main() -> None:
     idle: list = []
     guard = threading.Lock()
 
+    def place(login: dict) -> tuple:
+        return login["database"], login["schema"], login["role"]
+
     def take_session(login: dict) -> object:
         with guard:
             for i, (key, _) in enumerate(idle):
-                if key == (login["database"], login["schema"]):
+                if key == place(login):
                     return idle.pop(i)[1]
         return Session.builder.configs({**login, "session_parameters": {"QUERY_TAG": ""}}).create()
 
@@ -56,7 +59,7 @@ def main() -> None:
                 raise
             session.sql(f"CALL SYSTEM$LEAVE_CALL('{call['id']}')").collect()  # raises if a transaction is open
             with guard:
-                idle.append(((login["database"], login["schema"]), session))
+                idle.append((place(login), session))
             answer = {"id": call["id"], "value": encode(value)}
         except BaseException as e:
             answer = {"id": call["id"], "error": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import alone
+from tests.operating.watching import watched
 from tests.quarantine.rig import Shop
 
 SHOP = """
@@ -37,6 +38,7 @@ facts:
 @pytest.fixture(scope="package")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     made = Shop(tmp_path_factory.mktemp("alerts"), SHOP)
+    watched(made.bench.account)
     yield made
     with alone(made.session):
         made.close()
