@@ -117,6 +117,7 @@ class Workers:
         caller = self.callers.get(call_id)
         session.task = caller.task if caller else None
         session.lock_timeout = caller.lock_timeout if caller else LOCK_TIMEOUT_SECONDS
+        session.query_tag = caller.query_tag if caller else ""  # one of the parameters that owner's rights take from the caller
         self.working[call_id] = session
 
     def role_of(self, procedure: Thing, caller: Session, app: str | None) -> str:

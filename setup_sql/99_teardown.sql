@@ -1,4 +1,4 @@
--- Takes away everything that 01 to 12 made, with all rows of bronze; files stay in the bucket.
+-- Takes away everything that 01 to 13 made, with all rows of bronze; files stay in the bucket.
 -- First: snow app teardown, and 98_teardown_<pipeline>.sql of every pipeline. Afterwards remove the bucket's notifications and the IAM role.
 USE ROLE SYSADMIN;
 
@@ -20,6 +20,7 @@ REVOKE CREATE APPLICATION ON ACCOUNT FROM ROLE firn_transformer;
 
 USE ROLE USERADMIN;
 
+DROP ROLE IF EXISTS firn_cost;
 DROP ROLE IF EXISTS firn_reader;
 DROP ROLE IF EXISTS firn_transformer;
 DROP ROLE IF EXISTS firn_loader;

@@ -50,6 +50,7 @@ IMPORTS = (
     '/procedures/sql_functions.py',
     '/procedures/steps.py',
     '/procedures/sweeping.py',
+    '/procedures/tagging.py',
     '/procedures/taskgraph.py',
     '/procedures/told.py',
     '/procedures/transform_example.py',

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from local.rig import Rig
 from tests.conftest import alone
 from tests.operating.watching import watched
 from tests.quarantine.rig import Shop
+from tests.rig import rigged
 
 SHOP = """
 pipeline: shop
@@ -33,6 +35,13 @@ facts:
     at: ordered_at
     keep: [amount]
 """
+
+
+@pytest.fixture(scope="package")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """The application, installed as it is shipped; its procedures run in sandboxes."""
+    with rigged(tmp_path_factory.mktemp("rig") / "rig", SHOP) as made:
+        yield made
 
 
 @pytest.fixture(scope="package")
