@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import applying
+import budgets
 import dimension_step
 import explaining
 import faults
@@ -69,7 +70,7 @@ def run_step(session: Session, pipeline: str, step: str, target: str) -> dict[st
     if by == "task":
         return run_one(run, step, target)
     with announced(run, title_of(step, target)):
-        return run_one(run, step, target)
+        return run_one(run, step, target, is_asked=True)
 
 
 @tagging.cleared
@@ -82,7 +83,7 @@ def resume(session: Session, run_id: str) -> dict[str, Any]:
     steps: list[dict[str, Any]] = []
     if left:
         with announced(run, what):
-            steps = run_tasks(run, left)
+            steps = run_tasks(run, left, is_asked=True)
     return {"run_id": run_id, "pipeline": pipeline, "status": "succeeded" if left else "nothing to resume", "steps": steps}
 
 
@@ -222,7 +223,7 @@ def run_all(run: Run) -> dict[str, Any]:
     return {**done[-1], "steps": [item for item in done if "step" in item]}
 
 
-def run_tasks(run: Run, tasks: Sequence[taskgraph.Task]) -> list[dict[str, Any]]:
+def run_tasks(run: Run, tasks: Sequence[taskgraph.Task], *, is_asked: bool = False) -> list[dict[str, Any]]:
     """Steps in the order of the plan; a step whose predecessor failed is skipped, the others go on."""
     done: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
@@ -235,7 +236,7 @@ def run_tasks(run: Run, tasks: Sequence[taskgraph.Task]) -> list[dict[str, Any]]
             done.append(run.log(StepResult(title, utc_now(), status="skipped")).counts())
             continue
         try:
-            done.append(run_one(run, task.step, task.target))
+            done.append(run_one(run, task.step, task.target, is_asked=is_asked))
         except Exception as error:  # logged by run_one; the other branches of the graph still run
             blocked.add(task.name)
             failures[title] = str(error)
@@ -244,9 +245,9 @@ def run_tasks(run: Run, tasks: Sequence[taskgraph.Task]) -> list[dict[str, Any]]
     return done
 
 
-def run_one(run: Run, step: str, target: str) -> dict[str, Any]:
-    """One step; when it fails for a passing reason it is tried again."""
-    return logged(run, title_of(step, target), lambda: moved(run, step, target))
+def run_one(run: Run, step: str, target: str, *, is_asked: bool = False) -> dict[str, Any]:
+    """One step; when it fails for a passing reason it is tried again.  Asked for by name, it asks after no budget."""
+    return logged(run, title_of(step, target), lambda: moved(run, step, target, is_asked))
 
 
 def logged(run: Run, title: str, movement: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -289,7 +290,10 @@ def missing_columns(run: Run, title: str) -> str:
     return ""
 
 
-def moved(run: Run, step: str, target: str) -> dict[str, Any]:
+def moved(run: Run, step: str, target: str, is_asked: bool = False) -> dict[str, Any]:
+    waiting = None if is_asked else budgets.left_out(run, step, title_of(step, target))
+    if waiting is not None:
+        return run.log(waiting).counts()
     if step == "begin":
         return upkeep.begin(run)
     if step == "finish":

@@ -7,6 +7,7 @@ IMPORTS = (
     '/procedures/alerting.py',
     '/procedures/applying.py',
     '/procedures/arrival.py',
+    '/procedures/budgets.py',
     '/procedures/calendars.py',
     '/procedures/catalogue.py',
     '/procedures/changes.py',

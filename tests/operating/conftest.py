@@ -34,6 +34,11 @@ facts:
     grain: [order_id]
     at: ordered_at
     keep: [amount]
+kpis:
+  orders_by_month:
+    from: fact_orders
+    period: month
+    measures: {orders: count(*)}
 """
 
 

@@ -46,7 +46,7 @@ def test_every_statement_of_a_run_carries_pipeline_run_and_step(costed):
     tags = [json.loads(row["query_tag"] or "{}") for row in ours]
     assert not [row["query_text"] for row, tag in zip(ours, tags, strict=True) if tag.get("run_id") != run["run_id"]]
     assert {tag["pipeline"] for tag in tags} == {"shop"}
-    assert {tag["step"] for tag in tags} == {"open", "begin", "load orders", "fact fact_orders", "sweep", "finish"}
+    assert {tag["step"] for tag in tags} == {"open", "begin", "load orders", "fact fact_orders", "measure orders_by_month", "sweep", "finish"}
 
 
 def test_what_each_step_took_is_read_by_pipeline_step_and_run(costed):
