@@ -167,7 +167,7 @@ def covers(wide: dict[str, Any], narrow: dict[str, Any]) -> bool:
 def matches(value: str, pattern: str) -> bool:
     """Whether an IAM pattern takes in a value, or a whole pattern: `crm/*` lies within `*`."""
     parts = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.fullmatch(parts, value, re.IGNORECASE if value.startswith(("s3:", "sts:", "kms:")) else 0) is not None
+    return re.fullmatch(parts, value, re.IGNORECASE if value.startswith(("s3:", "sts:", "kms:", "sns:")) else 0) is not None
 
 
 # --- least privilege

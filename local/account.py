@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow as pa
 import sqlglot
 from snowflake.connector.errors import Error
 
-from local import functions_python, grants, routines, stages, statements, streams, wire
+from local import alerts, functions_python, grants, notifications, outbox, routines, stages, statements, streams, usage, wire
 from local.answer import Answer
 from local.catalog import Catalog
 from local.duck import Duck
@@ -44,6 +45,10 @@ class Account:
         self.views = 0
         self.counted = {"run": 0, "described": 0}  # statements since the start, for those who count round trips
         self.watch: Callable[[Session, str, Callable[[], dict[str, Any]]], dict[str, Any]] | None = None  # see failpoints
+        self.outbox = outbox.Outbox(folder / "outbox.sqlite3")
+        self.usage = usage.Usage(self.duck, folder / "usage.db")
+        self.alert_history = alerts.History(folder / "alert_history.sqlite3")
+        alerts.forget_recorded(self)
         self.duck.resolve_function = self._function_name  # type: ignore[attr-defined]
         routines.register_functions(self)
 
@@ -66,19 +71,34 @@ class Account:
         return name in SYSTEM_ROLES or self.catalog.get("role", name) is not None
 
     def _function_name(self, connection: Any, parts: tuple[str, ...]) -> str | None:
+        if parts[:2] == ("SNOWFLAKE", "NOTIFICATION"):
+            return notifications.HELPERS.get(parts[-1])
         return functions_python.resolve_function(self, connection.app, connection.database, connection.schema, parts)
 
     # --- statements
 
     def execute_batch(self, session: Session, sql: str, rows: list[Any]) -> dict[str, Any]:
         """One INSERT for many rows of parameters (the connector's executemany); other statements row by row."""
-        return self._watched(session, sql, lambda: self._execute_batch(session, sql, rows))
+        return self._recorded(session, sql, lambda: self._watched(session, sql, lambda: self._execute_batch(session, sql, rows)))
 
     def execute(self, session: Session, sql: str, params: Any = None, *, describe: bool = False) -> dict[str, Any]:
         """Carry out one statement. Gives the `data` of the answer on the wire. Raises Snowflake's ProgrammingError."""
         if describe:
             return self._execute(session, sql, params, describe=True)
-        return self._watched(session, sql, lambda: self._execute(session, sql, params, describe=False))
+        return self._recorded(session, sql, lambda: self._watched(session, sql, lambda: self._execute(session, sql, params, describe=False)))
+
+    def _recorded(self, session: Session, sql: str, carry_out: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Into QUERY_HISTORY, whatever comes of it."""
+        started = time.time()
+        answer, raised = None, None
+        try:
+            answer = carry_out()
+            return answer
+        except Exception as e:
+            raised = e
+            raise
+        finally:
+            self.usage.statement(session, sql, started, time.time(), answer, raised)
 
     def _watched(self, session: Session, sql: str, carry_out: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         watch = self.watch
@@ -107,6 +127,7 @@ class Account:
     def _execute(self, session: Session, sql: str, params: Any, *, describe: bool) -> dict[str, Any]:
         with session.busy:
             self.counted["described" if describe else "run"] += 1
+            self.usage.before(sql)
             reader = Reader(sql)
             words = statements.head(reader)
             if words[:1] in (("PUT",), ("GET",)):
@@ -125,6 +146,8 @@ class Account:
             answer = self._duck(session, sql, params, describe)
             if words[1:2] == ("TABLE",) and not describe:
                 statements.after_table_change(self, session, words, sql)
+            elif words[:2] == ("CREATE", "VIEW") and not describe:
+                statements.after_view(self, session, sql)
             return answer
 
     def answer(self, session: Session, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
@@ -134,7 +157,14 @@ class Account:
             words = statements.head(reader)
             handler = statements.handler_of(words)
             if handler is not None:
-                return self._call(handler, session, reader, words, params).rows
+                rows: list[tuple[Any, ...]] = []
+
+                def carry_out() -> dict[str, Any]:
+                    rows.extend(self._call(handler, session, reader, words, params).rows)
+                    return {"total": len(rows)}
+
+                self._recorded(session, sql, carry_out)
+                return rows
             self.execute(session, sql, params)
             return []
 
@@ -197,6 +227,7 @@ class Account:
         return name
 
     def close(self) -> None:
+        self.alert_history.close()
         self.workers.close()
         for session in list(self.sessions.values()):
             try:
@@ -205,6 +236,7 @@ class Account:
                 log.warning("closing a session: %s", e)
         self.duck.close()
         self.catalog.close()
+        self.outbox.close()
 
 
 def as_snowflake_error(error: Exception) -> Error:

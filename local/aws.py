@@ -14,6 +14,7 @@ from typing import Any
 
 from ingest import aws
 from ingest.aws_state import ROLE_ARN, Finding, Plan, Route, Trust, Wanted, WiringError
+from local import aws_topic
 from local.place import NotRunning, Place
 
 ROLE = "firn-landing-reader"  # as setup_sql/03_storage_integration.sql names it
@@ -27,6 +28,7 @@ def add(commands: Any) -> None:
     text = "bucket, role and notifications of the landing bucket"
     one = commands.add_parser("aws", help=text, description=text + ": on the local account, or with --profile on AWS.")
     actions = one.add_subparsers(required=True, metavar="ACTION")
+    aws_topic.add(actions)
     for name, what in (
         ("plan", "what is there, and what apply would change; exit code 0: nothing, 2: something, 1: refused"),
         ("apply", "make it so; doing it twice does nothing"),

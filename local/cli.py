@@ -86,6 +86,20 @@ def status(place: Place, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def outbox(place: Place, arguments: argparse.Namespace) -> int:
+    """Messages that an account would have sent, the newest last."""
+    from local.outbox import Outbox
+
+    path = place.folder / "outbox.sqlite3"
+    messages = Outbox(path).all()[-arguments.limit :] if path.exists() else []
+    for message in messages:
+        print(f"{message.created[:19]}  {message.integration}  to {', '.join(message.sent_to)}" + (f"  NOT SENT: {message.error}" if message.error else ""))
+        print("".join(f"  {line}\n" for line in [*([message.subject, ""] if message.subject else []), *message.body.splitlines()]))
+    if not messages:
+        print("nothing was sent. Alerts go out after setup_sql/10_alerts.sql; the next look: SHOW ALERTS IN ACCOUNT")
+    return 0
+
+
 def snow(place: Place, arguments: argparse.Namespace) -> int:
     """The real `snow`, with the connection of this project's local account."""
     place.running()
@@ -118,6 +132,8 @@ def parser() -> argparse.ArgumentParser:
     ports(starting)
     command("down", down, "stop it; the data stays")
     command("status", status, "what runs, LETS and the last outcome of each step")
+    sent = command("outbox", outbox, "mails, webhook requests and topic messages that an account would have sent")
+    sent.add_argument("--limit", type=int, default=20, help="only the newest so many (default: %(default)s)")
     query = command("sql", sql, "run one SQL statement on the local account")
     query.add_argument("statement")
     query.add_argument("--database", default="FIRN", help="current database (default: firn, the application)")

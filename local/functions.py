@@ -130,6 +130,12 @@ MACROS = {
     "changes(seen)": "CAST(len(list_filter(list_zip(seen, seen[2:]), lambda p: p[1] <> p[2])) AS BIGINT)",
     "width_bucket(x, low, high, buckets)": "CAST(CASE WHEN x < low THEN 0 WHEN x >= high THEN buckets + 1"
     " ELSE floor((x - low) * buckets / (high - low)) + 1 END AS BIGINT)",
+    # docs.snowflake.com/en/sql-reference/functions-notification; each gives JSON as text
+    "text_plain(t)": "CAST(json_object('text/plain', t) AS VARCHAR)",
+    "text_html(t)": "CAST(json_object('text/html', t) AS VARCHAR)",
+    "application_json(t)": "CAST(json_object('application/json', t) AS VARCHAR)",
+    "integration(name)": "CAST(json_object(CAST(name AS VARCHAR), CAST('{}' AS JSON)) AS VARCHAR)",
+    "sanitize_webhook_content(t)": "regexp_replace(t, 'SNOWFLAKE_WEBHOOK_(SECRET|MESSAGE)', 'REDACTED', 'g')",
     # DATE + 1 day is a DATE in Snowflake and a TIMESTAMP in DuckDB: docs.snowflake.com/en/sql-reference/functions/dateadd
     "as_before(x, moved)": "cast_to_type(moved, x)",
 }

@@ -15,6 +15,7 @@ import sqlglot
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
+from local import usage
 from local.answer import Answer, status, table
 from local.dialect import parse
 from local.dialect_text import shape
@@ -117,12 +118,20 @@ def may(account: Account, session: Session, privilege: str, name: tuple[str, str
     database = name[0]
     if session.app == database or database in ("TEMP", "SYSTEM"):
         return True
+    if database == "SNOWFLAKE":
+        return privilege == "SELECT" and not session.app and may_read_usage(account, session.role, name[2])
     if session.app:
         return granted(account, ("APPLICATION", session.app), privilege, name)
     in_app = account.catalog.get("application", database) is not None
     if session.role in SYSTEM and not in_app:
         return True
     return any(granted(account, who, privilege, name) for who in held_roles(account, session.role, database if in_app else None))
+
+
+def may_read_usage(account: Account, role: str, view: str) -> bool:
+    """ACCOUNTADMIN, and whoever holds one of SNOWFLAKE's database roles that read the view."""
+    held = [name for kind, name in held_roles(account, role, None) if kind == "DATABASE ROLE"]
+    return role == "ACCOUNTADMIN" or any(view in usage.READERS[name.partition(".")[2]] for name in held)
 
 
 SYSTEM = ("ACCOUNTADMIN", "SYSADMIN", "SECURITYADMIN", "ORGADMIN")
@@ -153,6 +162,17 @@ def granted(account: Account, who: tuple[str, str], privilege: str, name: tuple[
         if on == name or (grant["every"] and (on == (database, schema) or on == (database,))):
             return True
     return False
+
+
+def holds(account: Account, session: Session, privilege: str, on: tuple[str, ...]) -> bool:
+    """Whether the session's role or application has a privilege on the account, on an integration, or on another thing with one name."""
+    if not session.app and session.role in SYSTEM:
+        return True
+    holders = [("APPLICATION", session.app)] if session.app else held_roles(account, session.role, None)
+    return any(
+        (grant["to_kind"], grant["to"]) in holders and tuple(grant["on"]) == on and {privilege, "ALL", "OWNERSHIP"} & set(grant["privileges"])
+        for grant in account.catalog.find("grant")
+    )
 
 
 def owned(account: Account, session: Session, name: tuple[str, str, str]) -> None:
@@ -214,7 +234,7 @@ def grant(account: Account, session: Session, reader: Reader) -> Answer:
 
 def give_or_take(account: Account, session: Session, reader: Reader, *, give: bool) -> Answer:
     reader.expect("GRANT" if give else "REVOKE")
-    for kind in ("APPLICATION ROLE", "ROLE"):
+    for kind in ("APPLICATION ROLE", "DATABASE ROLE", "ROLE"):
         if reader.words(*kind.split()):
             return role_to_role(account, session, reader, kind, give)
     reader.words("GRANT", "OPTION", "FOR")
@@ -241,7 +261,7 @@ def privilege_list(reader: Reader) -> set[str]:
     return {" ".join(w) for w in words}
 
 
-KINDS = ("TABLE", "VIEW", "SCHEMA", "DATABASE", "PROCEDURE", "FUNCTION", "STREAM", "STAGE", "PIPE", "INTEGRATION", "WAREHOUSE", "TASK", "STREAMLIT", "ACCOUNT", "FILE FORMAT", "RESOURCE MONITOR", "SEQUENCE")  # fmt: skip
+KINDS = ("TABLE", "VIEW", "SCHEMA", "DATABASE", "PROCEDURE", "FUNCTION", "STREAM", "STAGE", "PIPE", "INTEGRATION", "WAREHOUSE", "TASK", "STREAMLIT", "ACCOUNT", "FILE FORMAT", "RESOURCE MONITOR", "SEQUENCE", "SECRET", "ALERT")  # fmt: skip
 
 
 def securable(account: Account, session: Session, reader: Reader) -> tuple[tuple[str, ...], bool]:
@@ -286,11 +306,12 @@ def grantee(account: Account, session: Session, reader: Reader) -> tuple[str, st
 def role_to_role(account: Account, session: Session, reader: Reader, kind: str, give: bool) -> Answer:
     parts = reader.name()
     role = ".".join(parts)
-    known = (
-        account.catalog.get("application role", parts[-1], database=parts[0]) is not None
-        if kind == "APPLICATION ROLE"
-        else account.role_exists(role)
-    )
+    if kind == "APPLICATION ROLE":
+        known = account.catalog.get("application role", parts[-1], database=parts[0]) is not None
+    elif kind == "DATABASE ROLE":  # the account has those of SNOWFLAKE and no others
+        known = parts[0] == "SNOWFLAKE" and parts[-1] in usage.READERS
+    else:
+        known = account.role_exists(role)
     if not known:
         raise missing(kind, role)
     reader.words("TO") or reader.words("FROM")

@@ -158,6 +158,10 @@ def describe_integration(account: Account, session: Session, reader: Reader) -> 
     reader.words("STORAGE")
     reader.expect("INTEGRATION")
     (name,) = reader.name()
+    if account.catalog.get("integration", name) is None and account.catalog.get("notification integration", name):
+        from local.notifications import described
+
+        return described(account, name)
     integration = integration_named(account, name)
     options = integration["options"]
     rows = [

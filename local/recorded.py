@@ -1,9 +1,7 @@
-"""Objects that the local account remembers and shows, and that do nothing here: alerts, notification integrations, monitors,
-warehouses, Streamlit pages.
+"""Objects that the local account remembers and shows, and that do nothing here: monitors, warehouses, Streamlit pages.
 
-docs.snowflake.com/en/sql-reference/sql/create-alert, …/create-notification-integration, …/create-resource-monitor, …/create-warehouse,
-…/create-streamlit.
-What CREATE answers says so, and what would make one act (EXECUTE ALERT, SYSTEM$SEND_EMAIL) is refused.
+docs.snowflake.com/en/sql-reference/sql/create-resource-monitor, …/create-warehouse, …/create-streamlit.
+What CREATE answers says so.
 """
 
 from __future__ import annotations
@@ -24,10 +22,8 @@ if TYPE_CHECKING:
     from local.session import Session
 
 Handler = Callable[..., Answer]
-OF_ACCOUNT = ("NOTIFICATION INTEGRATION", "RESOURCE MONITOR", "WAREHOUSE")
+OF_ACCOUNT = ("RESOURCE MONITOR", "WAREHOUSE")
 NOT_DONE = {
-    "ALERT": "the local account does not run alerts",
-    "NOTIFICATION INTEGRATION": "the local account sends no messages",
     "RESOURCE MONITOR": "nothing costs credits here",
     "WAREHOUSE": "everything runs in the account's process",
     "STREAMLIT": "the local account serves no pages; the same page on a laptop: firn console",
@@ -52,36 +48,12 @@ def create(kind: str) -> Handler:
         if before and not replace:
             raise exists(name)
         said = reader.rest()
-        check(kind, name, said)
         if kind == "STREAMLIT":
             check_page(account, session, name, said)
         account.catalog.put(kind.lower(), name, database=database, schema=schema, said=said, state="suspended", owner=session.role)
         return status(f"{kind.capitalize()} {name} successfully created. Recorded only: {NOT_DONE[kind]}.")
 
     return made
-
-
-def check(kind: str, name: str, said: str) -> None:
-    """What Snowflake asks of the statement, as far as it can be seen without carrying it out."""
-    reader = Reader(said)
-    if kind == "ALERT":
-        options = reader.options("IF")
-        reader.expect("IF", "(", "EXISTS")
-        reader.parenthesised()
-        reader.expect(")", "THEN")
-        if not reader.rest():
-            raise syntax(f"Alert {name}: THEN <action> is missing")
-        if unknown := set(options) - {"SCHEDULE", "WAREHOUSE", "COMMENT", "CONFIG", "RUNBOOK", "SUSPEND_ALERT_AFTER_NUM_FAILURES"}:
-            raise syntax(f"invalid property '{sorted(unknown)[0]}' for 'ALERT'")
-    if kind == "NOTIFICATION INTEGRATION":
-        options = reader.options()
-        needed = {"EMAIL": ["ENABLED"], "QUEUE": ["ENABLED", "DIRECTION", "NOTIFICATION_PROVIDER", "AWS_SNS_TOPIC_ARN", "AWS_SNS_ROLE_ARN"]}
-        kind_of = str(options.get("TYPE", "")).upper()
-        if kind_of not in needed:
-            raise refused("The local account records notification integrations with TYPE = EMAIL and TYPE = QUEUE only.")
-        for option in needed[kind_of]:
-            if option not in options:
-                raise syntax(f"Missing option(s): [{option}]")
 
 
 def check_page(account: Account, session: Session, name: str, said: str) -> None:
@@ -126,45 +98,6 @@ def drop(kind: str) -> Handler:
     return gone
 
 
-def alter_alert(account: Account, session: Session, reader: Reader) -> Answer:
-    """RESUME and SUSPEND change what SHOW ALERTS says, and nothing else."""
-    reader.expect("ALTER", "ALERT")
-    lenient = reader.words("IF", "EXISTS")
-    name, alert = find(account, session, "ALERT", reader)
-    if alert is None:
-        if lenient:
-            return status("Statement executed successfully.")
-        raise missing("Alert", name)
-    if not (reader.starts("RESUME") or reader.starts("SUSPEND")):
-        raise refused("The local account records ALTER ALERT … RESUME and SUSPEND only.")
-    account.catalog.change(alert, state="started" if reader.words("RESUME") else "suspended")
-    return status(f"Statement executed successfully. Recorded only: {NOT_DONE['ALERT']}.")
-
-
-def execute_alert(account: Account, session: Session, reader: Reader, params: Any = None) -> Answer:
-    raise refused(f"EXECUTE ALERT: {NOT_DONE['ALERT']}.")
-
-
-def show_alerts(account: Account, session: Session, reader: Reader) -> Answer:
-    reader.expect("SHOW", "ALERTS")
-    rows = [
-        (created(alert), alert.name, alert.database, alert.schema, alert["owner"], options.get("COMMENT", ""), options.get("WAREHOUSE"),
-         options.get("SCHEDULE"), alert["state"], condition, action)
-        for alert in liked(account, reader, "alert")
-        for options, condition, action in [parts(alert["said"])]
-    ]  # fmt: skip
-    return table("created_on:timestamp_ltz name database_name schema_name owner comment warehouse schedule state condition action", rows)
-
-
-def parts(said: str) -> tuple[dict[str, Any], str, str]:
-    reader = Reader(said)
-    options = reader.options("IF")
-    reader.expect("IF", "(", "EXISTS")
-    condition = reader.parenthesised().strip()
-    reader.expect(")", "THEN")
-    return options, condition, reader.rest()
-
-
 def show_pages(account: Account, session: Session, reader: Reader) -> Answer:
     reader.expect("SHOW", "STREAMLITS")
     rows = [
@@ -187,10 +120,6 @@ def show_of_account(kind: str, words: str) -> Handler:
 STATEMENTS = {
     **{("CREATE", *kind.split()): create(kind) for kind in NOT_DONE},
     **{("DROP", *kind.split()): drop(kind) for kind in NOT_DONE},
-    ("ALTER", "ALERT"): alter_alert,
-    ("EXECUTE", "ALERT"): execute_alert,
-    ("SHOW", "ALERTS"): show_alerts,
-    ("SHOW", "NOTIFICATION", "INTEGRATIONS"): show_of_account("NOTIFICATION INTEGRATION", "NOTIFICATION INTEGRATIONS"),
     ("SHOW", "STREAMLITS"): show_pages,
     ("SHOW", "RESOURCE", "MONITORS"): show_of_account("RESOURCE MONITOR", "RESOURCE MONITORS"),
 }

@@ -12,6 +12,7 @@ import decimal
 import json
 from typing import TYPE_CHECKING, Any
 
+from local import grants
 from local.answer import Answer, status, table
 from local.catalog import Thing
 from local.errors import failed, missing, refused, syntax
@@ -57,10 +58,12 @@ def create(account: Account, session: Session, reader: Reader, kind: str) -> Ans
         schema=schema,
         parameters=parameters,
         version=session.account.catalog.get("application", session.app)["version"] if session.app else None,
+        owner=session.role,
         **said,
     )
     if kind == "function":
         register(account, thing)
+    grants.owned(account, session, (database, schema, name))
     return status(f"{kind.capitalize()} {name} successfully created.")
 
 
@@ -182,9 +185,11 @@ def call(account: Account, session: Session, reader: Reader, params: Any) -> Ans
     parts = reader.name()
     arguments = arguments_of(reader.parenthesised())
     if parts[-1].startswith("SYSTEM$"):
-        from local.statements import system_function
+        from local.statements import PROCEDURES, system_function
 
-        values = [evaluate(session, text, params) for _, text in arguments]
+        values = evaluated(session, [text for _, text in arguments], params)
+        if procedure := PROCEDURES.get(parts[-1]):
+            return table(parts[-1], [(procedure(account, session, *values),)])
         return table(parts[-1], [(system_function(account, session, parts[-1], values),)])
     thing, name = find_procedure(account, session, parts, arguments)
     values = bind(session, thing, arguments, params)
@@ -260,6 +265,20 @@ def bind(session: Session, thing: Thing, arguments: list[tuple[str | None, str]]
     for p in thing["parameters"]:
         value = given[p["name"]] if p["name"] in given else evaluate(session, p["default"] or "NULL", None)
         values.append(cast(value, p["type"]))
+    return values
+
+
+def evaluated(session: Session, texts: list[str], params: Any) -> list[Any]:
+    """Arguments in order; each takes as many of the bound values as it has marks."""
+    values, at = [], 0
+    for text in texts:
+        marks = sum(token.text == "?" for token in Reader(text).tokens)
+        if text == "?":
+            values.append(params[at])
+        else:
+            row = session.connection.cursor().execute(f"SELECT {text}", list(params[at : at + marks]) if marks else None).fetchone()
+            values.append(row[0] if row else None)
+        at += marks
     return values
 
 

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from snowflake.connector.errors import Error
 
+from local import alerts
 from local.catalog import Thing
 
 if TYPE_CHECKING:
     from local.account import Account
 
 log = logging.getLogger("firn.scheduler")
+FLUSH_SECONDS = 5  # between two times that the account's history is laid down; ACCOUNT_USAGE lags by up to 45 minutes on Snowflake
 LOOK_SECONDS, LOOK_AGAIN_SECONDS = 1, 30  # between two questions to the streams of a root; after one that failed
 
 HISTORY = """
@@ -186,6 +188,7 @@ def run_task(account: Account, task: Thing, run: TaskRun, attempt: int) -> str:
     session = account.session(task.database, task.schema, role=task["owner"], app=app, task=run)
     if task.get("lock_timeout") is not None:  # a session parameter of CREATE TASK
         session.lock_timeout = float(task["lock_timeout"])
+    session.query_tag = task.get("query_tag", "")
     try:
         if task["condition"] and not holds(account, session, task["condition"]):
             past.end(query_id, "SKIPPED")
@@ -217,6 +220,7 @@ class Scheduler:
         self.account = account
         self.due: dict[str, dt.datetime] = {}
         self.triggered: dict[str, dt.datetime] = {}  # when a root that waits for streams was last looked at or started
+        self.next_flush = time.monotonic() + FLUSH_SECONDS
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._loop, daemon=True, name="scheduler")
 
@@ -232,6 +236,10 @@ class Scheduler:
         while not self.stopping.wait(0.25):
             try:
                 self.step(self.account.clock(), wait=False)
+                alerts.step(self.account, self.account.clock(), wait=False)
+                if time.monotonic() > self.next_flush:
+                    self.next_flush = time.monotonic() + FLUSH_SECONDS
+                    self.account.usage.flush()
             except Exception:
                 log.exception("scheduler")
 

@@ -74,6 +74,7 @@ async def login(request: Request) -> JSONResponse:
         lambda: account.session(unquoted(query.get("databaseName")), unquoted(query.get("schemaName")), role=role, **rights)
     )
     parameters = data.get("SESSION_PARAMETERS") or {}
+    session.query_tag = parameters.get("QUERY_TAG", "")
     return JSONResponse(
         {
             "data": {
@@ -118,11 +119,15 @@ def bindings_of(body: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]] | None
 def run(account: Account, session: Session, body: dict[str, Any]) -> dict[str, Any]:
     params, batch = bindings_of(body)
     describe = bool(body.get("describeOnly"))
-    if batch is None:
-        return account.execute(session, body["sqlText"], params, describe=describe)
-    if describe:
-        return account.execute(session, body["sqlText"], list(batch[0]), describe=True)
-    return account.execute_batch(session, body["sqlText"], batch)
+    session.statement_tag = (body.get("parameters") or {}).get("QUERY_TAG")
+    try:
+        if batch is None:
+            return account.execute(session, body["sqlText"], params, describe=describe)
+        if describe:
+            return account.execute(session, body["sqlText"], list(batch[0]), describe=True)
+        return account.execute_batch(session, body["sqlText"], batch)
+    finally:
+        session.statement_tag = None
 
 
 async def query(request: Request) -> JSONResponse:

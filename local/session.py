@@ -31,6 +31,8 @@ class Session:
     app: str | None = None
     setup: bool = False
     task: Any = None
+    query_tag: str = ""
+    statement_tag: str | None = None  # of the statement under way, in the place of the session's
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     in_transaction: bool = False
     begun: bool = False

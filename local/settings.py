@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from local.session import Session
 
 
+LONGEST_TAG = 2000  # docs.snowflake.com/en/sql-reference/parameters (QUERY_TAG)
+
+
 def begin(account: Account, session: Session, reader: Reader) -> Answer:
     session.begin()
     return status("Statement executed successfully.")
@@ -49,15 +52,19 @@ def use_warehouse(account: Account, session: Session, reader: Reader) -> Answer:
 
 
 def alter_session(account: Account, session: Session, reader: Reader) -> Answer:
-    """Kept: LOCK_TIMEOUT and what clients set for themselves (QUERY_TAG, TIMEZONE = UTC, result formats). Others are refused."""
+    """Kept: LOCK_TIMEOUT, QUERY_TAG and what clients set for themselves (TIMEZONE = UTC, result formats)."""
     if session.app:
         raise refused("Unsupported statement type 'ALTER_SESSION' in an owner's-rights procedure or setup script.")
     reader.expect("ALTER", "SESSION")
     if reader.words("UNSET"):
+        if reader.starts("QUERY_TAG"):
+            session.query_tag = ""
         return status("Statement executed successfully.")
     reader.expect("SET")
     for key, value in reader.options().items():
-        if key == "LOCK_TIMEOUT":
+        if key == "QUERY_TAG":
+            session.query_tag = str(value)[:LONGEST_TAG]
+        elif key == "LOCK_TIMEOUT":
             session.lock_timeout = float(value)
         elif key == "TIMEZONE" and str(value).upper() not in ("UTC", "ETC/UTC"):
             raise refused("The local account has one time zone: UTC.")

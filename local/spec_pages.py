@@ -35,6 +35,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "yes": {"type": "boolean"},
     "words": TEXTS,
     "duration": {"type": "string", "pattern": r"^\d{1,6}\s*(second|minute|hour|day)s?$"},
+    "budget": {"type": "string", "pattern": r"^\d{1,6}\s*(second|minute|hour)s? a day$"},
     "share": {"type": "string", "pattern": r"^quarantined\s*>\s*\d{1,3}\s*%$"},
     "integer": {"type": "integer"},
     "count": {"type": "integer", "minimum": 1},

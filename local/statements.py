@@ -8,7 +8,22 @@ from typing import TYPE_CHECKING, Any
 import sqlglot
 from sqlglot import exp
 
-from local import apps, grants, packages, pipes, pipes_history, recorded, routines, settings, stages, streams, tasks
+from local import (
+    alerts,
+    apps,
+    grants,
+    notifications,
+    packages,
+    pipes,
+    pipes_history,
+    recorded,
+    routines,
+    settings,
+    stages,
+    streams,
+    tasks,
+    usage,
+)
 from local.answer import Answer
 from local.dialect import parse
 from local.errors import missing, syntax, unsupported
@@ -18,9 +33,10 @@ if TYPE_CHECKING:
     from local.account import Account
     from local.session import Session
 
-MODULES = (apps, grants, packages, pipes, recorded, routines, settings, stages, streams, tasks)
+MODULES = (alerts, apps, grants, notifications, packages, pipes, recorded, routines, settings, stages, streams, tasks, usage)
 STATEMENTS = {words: handler for module in MODULES for words, handler in getattr(module, "STATEMENTS", {}).items()}
 FUNCTIONS = {name.upper(): f for module in MODULES for name, f in getattr(module, "FUNCTIONS", {}).items()}
+PROCEDURES = {name.upper(): f for module in MODULES for name, f in getattr(module, "PROCEDURES", {}).items()}  # for CALL only
 TABLE_FUNCTIONS = {name.upper(): f for module in MODULES for name, f in getattr(module, "TABLE_FUNCTIONS", {}).items()}
 
 MODIFIERS = {"SECURE", "TRANSIENT", "TEMPORARY", "TEMP", "VOLATILE", "LOCAL", "GLOBAL", "TERSE", "SCOPED"}
@@ -94,6 +110,13 @@ def after_table_change(account: Account, session: Session, words: tuple[str, ...
         pipes.set_schema_evolution(account, *name, evolution[1].upper() == "TRUE")
 
 
+def after_view(account: Account, session: Session, sql: str) -> None:
+    """Who makes a view owns it."""
+    name = parse(sql).find(exp.Table)
+    if name is not None:
+        grants.owned(account, session, session.resolve(grants.parts_of(name)))
+
+
 def expand_functions(account: Account, session: Session, sql: str) -> str:
     """Put in the values of SYSTEM$… calls and the rows of TABLE(INFORMATION_SCHEMA.…()) calls, which DuckDB does not have."""
     try:
@@ -104,7 +127,7 @@ def expand_functions(account: Account, session: Session, sql: str) -> str:
         name = str(node.this).upper()
         if name.startswith("SYSTEM$"):
             node.replace(literal(system_function(account, session, name, [argument(session, a) for a in node.expressions])))
-        elif name in TABLE_FUNCTIONS:
+        elif name in TABLE_FUNCTIONS and isinstance(node.parent, (exp.Dot, exp.Table, exp.TableFromRows, exp.From)):
             table_function(account, session, name, node)
     return tree.sql(dialect="snowflake")
 

@@ -26,7 +26,7 @@ LONGEST_SECONDS = 11520 * 60
 OPTIONS = {
     "WAREHOUSE", "SCHEDULE", "CONFIG", "ALLOW_OVERLAPPING_EXECUTION", "USER_TASK_TIMEOUT_MS", "SUSPEND_TASK_AFTER_NUM_FAILURES", "ERROR_INTEGRATION",
     "SUCCESS_INTEGRATION", "COMMENT", "TASK_AUTO_RETRY_ATTEMPTS", "USER_TASK_MANAGED_INITIAL_WAREHOUSE_SIZE", "USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS",
-    "TARGET_COMPLETION_INTERVAL", "SERVERLESS_TASK_MIN_STATEMENT_SIZE", "SERVERLESS_TASK_MAX_STATEMENT_SIZE", "LOG_LEVEL", "FINALIZE", "LOCK_TIMEOUT",
+    "TARGET_COMPLETION_INTERVAL", "SERVERLESS_TASK_MIN_STATEMENT_SIZE", "SERVERLESS_TASK_MAX_STATEMENT_SIZE", "LOG_LEVEL", "FINALIZE", "LOCK_TIMEOUT", "QUERY_TAG",
 }  # fmt: skip
 
 
@@ -50,6 +50,8 @@ def create_task(account: Account, session: Session, reader: Reader) -> Answer:
     after: list[str] = []
     condition = None
     while not reader.done and not reader.words("AS"):
+        if reader.words(","):  # between session parameters
+            continue
         if reader.words("AFTER"):
             after.append(predecessor(account, session, reader, schema))
             while reader.words(","):

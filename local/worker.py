@@ -36,19 +36,21 @@ def main() -> None:
     idle: list = []
     guard = threading.Lock()
 
+    def place(login: dict) -> tuple:
+        return login["database"], login["schema"], login["role"]
+
     def take_session(login: dict) -> object:
         with guard:
             for i, (key, _) in enumerate(idle):
-                if key == (login["database"], login["schema"]):
+                if key == place(login):
                     return idle.pop(i)[1]
         return Session.builder.configs({**login, "session_parameters": {"QUERY_TAG": ""}}).create()
 
     def give_back(session: object, call: dict) -> None:
         """The next call may have the session, unless a transaction is open or the account has lost it: then this raises."""
         session.sql(f"CALL SYSTEM$LEAVE_CALL('{call['id']}')").collect()
-        login = call["login"]
         with guard:
-            idle.append(((login["database"], login["schema"]), session))
+            idle.append((place(call["login"]), session))
 
     def run(call: dict) -> None:
         login = call["login"]

@@ -87,7 +87,7 @@ class Workers:
         return {}
 
     def call(self, session: Session, procedure: Thing, arguments: list[dict[str, Any]]) -> Any:
-        module, function = procedure["handler"].rsplit(".", 1)
+        module, _, function = procedure["handler"].rpartition(".")
         call_id = uuid.uuid4().hex
         app = procedure.database if self.account.catalog.get("application", procedure.database) else None
         worker = self.worker_for(procedure)
@@ -96,10 +96,10 @@ class Workers:
             answer = worker.send(
                 {
                     "id": call_id,
-                    "module": module,
+                    "module": module or "_inline",  # its body stands in the statement
                     "function": function,
                     "arguments": arguments,
-                    "login": self.login(app, procedure.database, procedure.schema),
+                    "login": self.login(app, procedure.database, procedure.schema, self.role_of(procedure, session, app)),
                 }
             ).result()
         finally:
@@ -117,13 +117,20 @@ class Workers:
         caller = self.callers.get(call_id)
         session.task = caller.task if caller else None
         session.lock_timeout = caller.lock_timeout if caller else LOCK_TIMEOUT_SECONDS
+        session.query_tag = caller.query_tag if caller else ""  # one of the parameters that owner's rights take from the caller
         self.working[call_id] = session
 
-    def login(self, app: str | None, database: str, schema: str) -> dict[str, Any]:
+    def role_of(self, procedure: Thing, caller: Session, app: str | None) -> str:
+        """Whose rights a procedure has: of an application those of the application; else its owner's, or its caller's where it says so."""
+        if app:
+            return "ACCOUNTADMIN"
+        return caller.role if procedure["execute_as"] == "CALLER" else procedure.get("owner", "ACCOUNTADMIN")
+
+    def login(self, app: str | None, database: str, schema: str, role: str = "ACCOUNTADMIN") -> dict[str, Any]:
         host, port = self.account.address
         return {
             "account": "local", "host": host, "port": port, "protocol": "http",
-            "user": f"FIRN_WORKER {app or ''}", "password": self.password,
+            "user": f"FIRN_WORKER {app or ''}", "password": self.password, "role": role,
             "database": database, "schema": schema,
             "login_timeout": 20, "network_timeout": 600, "client_telemetry_enabled": False,
         }  # fmt: skip

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import budgets
 import writing
 from runlog import LOG
 from runs import Run, utc_now
@@ -50,7 +51,7 @@ def look(run: Run) -> dict[str, int]:
     """Raises and recovers alerts of the pipeline; gives how many of each.  A run in which all is as before writes nothing."""
     now = utc_now()
     opened = open_alerts(run)
-    looked = together([outcomes(run, now), freshness(run), quarantine_shares(run), volumes(run, now.date())])
+    looked = together([outcomes(run, now), freshness(run), quarantine_shares(run), volumes(run, now.date()), budget(run, now)])
     new = [trouble for trouble in looked.troubles if trouble.key not in opened]
     over = {key: alert_id for key, alert_id in opened.items() if key in looked.well}
     if new or over:
@@ -68,6 +69,7 @@ WORDS = {
     "freshness": "is late",
     "quarantine_spike": "loses an unusual share to quarantine",
     "volume_anomaly": "brings an unusual number of rows",
+    "budget": "leaves out KPIs and sweep",
 }
 
 
@@ -153,6 +155,18 @@ def freshness(run: Run) -> Looked:
         if row["IS_LATE"]
     ]
     return Looked(late, frozenset(("freshness", row["TARGET"]) for row in found if not row["IS_LATE"]))
+
+
+def budget(run: Run, now: datetime) -> Looked:
+    """The pipeline, when its steps have used up what the file allows in a day."""
+    allowed, name = run.pipeline.budget, run.pipeline.name
+    if allowed is None:
+        return Looked([], frozenset({("budget", name)}))
+    spent = budgets.spent_today(run.session, name, now)
+    if spent < allowed:
+        return Looked([], frozenset({("budget", name)}))
+    message = f"{name} has used up its {allowed} of today (UTC): KPIs and sweep wait for tomorrow, data goes on"
+    return Looked([Trouble("budget", name, message, "warning", {"spent_seconds": round(spent.total_seconds())})], frozenset())
 
 
 def quarantine_shares(run: Run) -> Looked:

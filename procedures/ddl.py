@@ -8,7 +8,7 @@ from catalogue import GoldTable, sequence
 from expressions import resolved
 from facts import STANDING_MEMBERS
 from specs import Dimension, Fact, Kpi, Measure, Pipeline, Source, sql_type
-from taskgraph import Task, look, plan
+from taskgraph import Task, look, plan, query_tag
 
 PROVENANCE = {
     "file_name": "VARCHAR NOT NULL",
@@ -311,7 +311,8 @@ def create_task(task: Task, pipeline: str, root: str, bronze: tuple[str, str] = 
 
     >>> print(create_task(Task("shop_load_orders", "load", "orders", ("shop_begin",)), "shop", "shop_begin"))
     CREATE OR REPLACE TASK tasks.shop_load_orders
-        LOCK_TIMEOUT = 3600
+        LOCK_TIMEOUT = 3600,
+        QUERY_TAG = '{"app":"firn","pipeline":"shop","step":"load orders"}'
         AFTER tasks.shop_begin
     AS
         CALL core.run_step('shop', 'load', 'orders')
@@ -336,8 +337,9 @@ def create_task(task: Task, pipeline: str, root: str, bronze: tuple[str, str] = 
         when = "AFTER " + ", ".join(names.qualified("tasks", name) for name in task.after)
     step = ", ".join(names.text(value) for value in (pipeline, task.step, task.target))
     call = f"core.run_pipeline({names.text(pipeline)})" if task.step == "look" else f"core.run_step({step})"
+    tag = names.text(query_tag(pipeline, f"{task.step} {task.target}".strip()))
     return (
-        f"CREATE OR REPLACE TASK {names.qualified('tasks', task.name)}\n    LOCK_TIMEOUT = {LOCK_SECONDS}\n    {when}\n"
+        f"CREATE OR REPLACE TASK {names.qualified('tasks', task.name)}\n    LOCK_TIMEOUT = {LOCK_SECONDS},\n    QUERY_TAG = {tag}\n    {when}\n"
         f"AS\n    CALL {call}"
     )
 

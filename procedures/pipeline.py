@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import applying
+import budgets
 import dimension_step
 import explaining
 import faults
@@ -19,6 +20,7 @@ import rewinding
 import runlog
 import spec_file
 import sweeping
+import tagging
 import taskgraph
 import turns
 import upkeep
@@ -52,6 +54,7 @@ class RunFailed(RuntimeError):
         )
 
 
+@tagging.cleared
 def run_pipeline(session: Session, pipeline: str | None = None) -> dict[str, Any]:
     """Runs every step of a pipeline, or of every pipeline applied, in the order of its task graph."""
     wanted = [pipeline] if pipeline else list(applied_names(session))
@@ -59,6 +62,7 @@ def run_pipeline(session: Session, pipeline: str | None = None) -> dict[str, Any
     return runs[0] if len(runs) == 1 else {"runs": runs}
 
 
+@tagging.cleared
 def run_step(session: Session, pipeline: str, step: str, target: str) -> dict[str, Any]:
     """Runs one step: what a task of the graph calls."""
     run_id, by = graph_run_id(session)
@@ -66,9 +70,10 @@ def run_step(session: Session, pipeline: str, step: str, target: str) -> dict[st
     if by == "task":
         return run_one(run, step, target)
     with announced(run, title_of(step, target)):
-        return run_one(run, step, target)
+        return run_one(run, step, target, is_asked=True)
 
 
+@tagging.cleared
 def resume(session: Session, run_id: str) -> dict[str, Any]:
     """Takes up a failed run: the steps that failed, were skipped or never came to an end, in the order of the plan."""
     pipeline, newest = runlog.latest(quick(session), run_id)
@@ -78,7 +83,7 @@ def resume(session: Session, run_id: str) -> dict[str, Any]:
     steps: list[dict[str, Any]] = []
     if left:
         with announced(run, what):
-            steps = run_tasks(run, left)
+            steps = run_tasks(run, left, is_asked=True)
     return {"run_id": run_id, "pipeline": pipeline, "status": "succeeded" if left else "nothing to resume", "steps": steps}
 
 
@@ -90,6 +95,7 @@ def is_left(task: taskgraph.Task, newest: dict[str, Any], what: str) -> bool:
     return title not in newest or newest[title]["STATUS"] not in ("succeeded", "nothing new")
 
 
+@tagging.cleared
 def rewind(session: Session, source: str, to_at: datetime, dry_run: bool = False) -> dict[str, Any]:
     """Takes the rows of a source that arrived after a moment again; with `dry_run`, says what that would change."""
     run = run_of_source(session, source)
@@ -97,6 +103,7 @@ def rewind(session: Session, source: str, to_at: datetime, dry_run: bool = False
         return logged(run, f"rewind {source}", lambda: rewinding.rewind(run, source, to_at, dry_run))
 
 
+@tagging.cleared
 def reconcile(session: Session, pipeline: str | None = None) -> dict[str, Any]:
     """Holds bucket, bronze, ledger, silver, quarantine and gold against one another; raises when they do not agree."""
     wanted = [pipeline] if pipeline else list(applied_names(session))
@@ -109,6 +116,7 @@ def reconciled(run: Run) -> dict[str, Any]:
         return logged(run, "reconcile", lambda: reconciling.reconcile(run))
 
 
+@tagging.cleared
 def rebuild(session: Session, dimension: str, from_at: datetime | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Recomputes a dimension from silver and says what it changes; with `dry_run`, what it would change."""
     for name, (_, _, spec) in applying.current(quick(session)).items():
@@ -120,6 +128,7 @@ def rebuild(session: Session, dimension: str, from_at: datetime | None = None, d
     raise LookupError(f"No dimension `{dimension}`. Dimensions are: {', '.join(known) or 'none'}")
 
 
+@tagging.cleared
 def replay_quarantine(session: Session, source: str, check_name: str | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Waiting rows of a source through the load's door again; with `dry_run`, which would pass."""
     run = run_of_source(session, source)
@@ -129,22 +138,26 @@ def replay_quarantine(session: Session, source: str, check_name: str | None = No
         return logged(run, f"replay {source}", lambda: replaying.replay(run, source, check_name, dry_run))
 
 
+@tagging.cleared
 def correct_quarantine(session: Session, quarantine_id: str, corrected: Any) -> dict[str, Any]:
     """Gives one waiting row other values, as its file should have held them."""
     source = quarantine_id.partition("/")[0]
     return replaying.correct(run_of_source(session, source), source, quarantine_id, corrected)
 
 
+@tagging.cleared
 def discard_quarantine(session: Session, source: str, selected: str, reason: str) -> dict[str, Any]:
     """Gives up the waiting rows of a check, or one row."""
     return replaying.discard(run_of_source(session, source), source, selected, reason)
 
 
+@tagging.cleared
 def restore_quarantine(session: Session, source: str, selected: str, reason: str) -> dict[str, Any]:
     """Takes discarded rows back."""
     return replaying.restore(run_of_source(session, source), source, selected, reason)
 
 
+@tagging.cleared
 def explain_row(session: Session, table: str, key: dict[str, Any]) -> dict[str, Any]:
     """Where a row of gold comes from, down to the line of the file; `key` names its grain, natural key or group."""
     name = table.lower().removeprefix("gold.")
@@ -154,11 +167,13 @@ def explain_row(session: Session, table: str, key: dict[str, Any]) -> dict[str, 
     return explaining.explain(open_run(session, known[name], str(uuid.uuid4())), name, key)
 
 
+@tagging.cleared
 def enable_materialized_views(session: Session, kpi: str | None = None) -> dict[str, Any]:
     """Materialized views of the KPIs by period, or of one KPI: the legal ones are made, the others explained."""
     return of_every_pipeline(session, kpi, materialized.enable)
 
 
+@tagging.cleared
 def disable_materialized_views(session: Session, kpi: str | None = None) -> dict[str, Any]:
     return of_every_pipeline(session, kpi, materialized.disable)
 
@@ -208,7 +223,7 @@ def run_all(run: Run) -> dict[str, Any]:
     return {**done[-1], "steps": [item for item in done if "step" in item]}
 
 
-def run_tasks(run: Run, tasks: Sequence[taskgraph.Task]) -> list[dict[str, Any]]:
+def run_tasks(run: Run, tasks: Sequence[taskgraph.Task], *, is_asked: bool = False) -> list[dict[str, Any]]:
     """Steps in the order of the plan; a step whose predecessor failed is skipped, the others go on."""
     done: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
@@ -217,10 +232,11 @@ def run_tasks(run: Run, tasks: Sequence[taskgraph.Task]) -> list[dict[str, Any]]
         title = title_of(task.step, task.target)
         if blocked & set(task.after) and not task.is_finalizer:
             blocked.add(task.name)
+            attribute(run, title)
             done.append(run.log(StepResult(title, utc_now(), status="skipped")).counts())
             continue
         try:
-            done.append(run_one(run, task.step, task.target))
+            done.append(run_one(run, task.step, task.target, is_asked=is_asked))
         except Exception as error:  # logged by run_one; the other branches of the graph still run
             blocked.add(task.name)
             failures[title] = str(error)
@@ -229,13 +245,14 @@ def run_tasks(run: Run, tasks: Sequence[taskgraph.Task]) -> list[dict[str, Any]]
     return done
 
 
-def run_one(run: Run, step: str, target: str) -> dict[str, Any]:
-    """One step; when it fails for a passing reason it is tried again."""
-    return logged(run, title_of(step, target), lambda: moved(run, step, target))
+def run_one(run: Run, step: str, target: str, *, is_asked: bool = False) -> dict[str, Any]:
+    """One step; when it fails for a passing reason it is tried again.  Asked for by name, it asks after no budget."""
+    return logged(run, title_of(step, target), lambda: moved(run, step, target, is_asked))
 
 
 def logged(run: Run, title: str, movement: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What a movement gives; when it fails for good, its row in the log is written after the rollback, on its own."""
+    attribute(run, title)
     started_at = utc_now()
     try:
         return faults.retried(movement)
@@ -273,7 +290,10 @@ def missing_columns(run: Run, title: str) -> str:
     return ""
 
 
-def moved(run: Run, step: str, target: str) -> dict[str, Any]:
+def moved(run: Run, step: str, target: str, is_asked: bool = False) -> dict[str, Any]:
+    waiting = None if is_asked else budgets.left_out(run, step, title_of(step, target))
+    if waiting is not None:
+        return run.log(waiting).counts()
     if step == "begin":
         return upkeep.begin(run)
     if step == "finish":
@@ -288,11 +308,18 @@ def moved(run: Run, step: str, target: str) -> dict[str, Any]:
 @contextmanager
 def announced(run: Run, what: str) -> Iterator[None]:
     """Says in the log what is called by hand, so that whoever waits for its turn is told; and when it is over."""
+    attribute(run, "begin")
     upkeep.begin(run, what)
     try:
         yield
     finally:
+        attribute(run, "finish")
         upkeep.finish(run, what)
+
+
+def attribute(run: Run, title: str) -> None:
+    """What follows is this step of this run, to whoever reads the account's QUERY_HISTORY."""
+    tagging.mark(run.session, taskgraph.query_tag(run.pipeline.name, title, run.run_id))
 
 
 def title_of(step: str, target: str) -> str:
@@ -321,6 +348,7 @@ def applied_names(session: Session) -> list[str]:
 
 def open_run(session: Session, pipeline: str, run_id: str, by: str = "call") -> Run:
     """A run of the pipeline as it is applied now."""
+    tagging.mark(session, taskgraph.query_tag(pipeline, "open", run_id))
     found = quick(session).sql(
         "SELECT spec.version, spec.spec, binding.database_name, binding.schema_name "
         f"FROM {applying.SPEC} AS spec CROSS JOIN control.binding AS binding WHERE spec.pipeline = ? AND spec.is_current",

@@ -44,6 +44,7 @@ def read_pipeline(root: Node) -> specs.Pipeline:
         comment=file.read("comment"),
         schedule=file.made("schedule", read_schedule, "1 minute"),
         when=file.read("when"),
+        budget=file.read("budget"),
         bronze_retention=retention.read("bronze"),
         log_retention=retention.read("log"),
         quarantine_retention=retention.read("quarantine"),

@@ -16,6 +16,7 @@ KINDS = {
     "words": "a text, or a list of them",
     "duration": "a number and `seconds`, `minutes`, `hours` or `days`",
     "share": "`quarantined > N%`",
+    "budget": "a number, `seconds`, `minutes` or `hours`, and `a day`",
     "integer": "a whole number",
     "count": "a whole number above 0",
     "bare": "the word alone",
@@ -65,6 +66,8 @@ PARTS: dict[str, tuple[str, tuple[Key, ...]]] = {
         Key("kpis", "parts", "numbers per period or group", "", part="kpi"),
         Key("calendar", "name", "a date dimension of this name, which facts point to by `date_key`", "dim_date"),
         Key("freshness", "map", "table: how old its newest load may be before an alert", "{fact_orders: 15 minutes}"),
+        Key("budget", "budget", "how long its steps may take in a day, added up, UTC; when it is used up, KPIs and the sweep wait for the next "
+            "day, and nothing else does", "10 minutes a day"),
         Key("tests", "list", "examples that `firn test` runs", "", part="test"),
     )),
     "retention": ("How long rows are kept.", (

@@ -17,6 +17,8 @@ from spec_columns import TYPES, is_type
 
 Made = TypeVar("Made")
 DURATION = re.compile(r"(\d{1,6})\s*(second|minute|hour|day)s?")
+BUDGET = re.compile(r"(\d{1,6})\s*(second|minute|hour)s? a day")
+SIDE_BY_SIDE = 100  # steps of a graph, at most, that run at once: a day may hold so many days of work
 SHARE = re.compile(r"quarantined\s*>\s*(\d{1,2}|100)\s*%")
 LONGEST_NAME = 64  # names of tasks, keys and stage tables are made of several
 
@@ -97,6 +99,19 @@ class Node:
             self.wrong(f"found `{self.value}`, expected a duration such as `10 seconds`, `24 hours` or `7 days`")
             return timedelta()
         return timedelta(**{f"{match[2]}s": int(match[1])})
+
+    def budget(self) -> timedelta | None:
+        """What may be spent in a day."""
+        match = BUDGET.fullmatch(self.text())
+        if match is None:
+            self.wrong(f"found `{self.value}`, expected a duration and `a day`, such as `10 minutes a day`")
+            return None
+        found = timedelta(**{f"{match[2]}s": int(match[1])})
+        if not found:
+            self.wrong(f"found `{self.value}`; a budget of nothing would leave out KPIs and sweep for ever: drop them instead")
+        if found > timedelta(days=1) * SIDE_BY_SIDE:
+            self.wrong(f"found `{self.value}`, expected at most {24 * SIDE_BY_SIDE} hours a day; without a budget, leave the key out")
+        return found
 
     def whole(self) -> int:
         text = self.text().replace("_", "")
@@ -221,6 +236,7 @@ READERS: dict[str, Callable[[Node], Any]] = {
     "words": Node.words,
     "duration": Node.duration,
     "share": Node.share,
+    "budget": Node.budget,
     "integer": Node.integer,
     "count": Node.whole,
     "type": Node.type,
@@ -228,7 +244,7 @@ READERS: dict[str, Callable[[Node], Any]] = {
     "map": Node.texts,
 }
 EMPTY: dict[str, Any] = {
-    **{"text": "", "name": "", "word": "", "yes": False, "share": None, "integer": 0, "count": 1, "type": "text", "column": ""},
+    **{"text": "", "name": "", "word": "", "yes": False, "share": None, "budget": None, "integer": 0, "count": 1, "type": "text", "column": ""},
     **{"words": (), "columns": (), "expression": "", "map": {}, "bounds": (None, None), "duration": timedelta()},
 }
 DEFAULTS: dict[tuple[str, str], Any] = {

@@ -309,6 +309,7 @@ class Pipeline:
     quarantine_retention: timedelta = timedelta(days=365)  # of rows that were released or discarded; waiting rows stay
     sweep_limit: int = 5_000_000  # rows of bronze a sweep takes out of one source at most, give or take a load
     freshness: Mapping[str, timedelta] = field(default_factory=dict)
+    budget: timedelta | None = None  # what its steps may take in a day (UTC) before KPIs and sweep wait for the next
     comment: str = ""
     when: str = "schedule"  # or `arrival`: streams on bronze start the graph, the schedule looks after what they missed
     calendar: str = ""  # the date dimension that facts point to

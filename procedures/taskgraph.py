@@ -1,6 +1,7 @@
 """The plan of a pipeline: which step runs after which.  Pure; the SQL that makes the tasks and the local scheduler
 both start from it."""
 
+import json
 from dataclasses import dataclass
 
 from specs import Pipeline, Source
@@ -88,6 +89,16 @@ def look(pipeline: Pipeline) -> Task | None:
     if pipeline.when != "arrival":
         return None
     return Task(task_name(pipeline, "look"), "look", "", schedule=pipeline.schedule)
+
+
+def query_tag(pipeline: str, step: str, run_id: str = "") -> str:
+    """What a statement is tagged with, as JSON; a task, which does not know its run, says pipeline and step.
+
+    >>> query_tag("shop", "load orders", "r1")
+    '{"app":"firn","pipeline":"shop","step":"load orders","run_id":"r1"}'
+    """
+    said = {"app": "firn", "pipeline": pipeline, "step": step, **({"run_id": run_id} if run_id else {})}
+    return json.dumps(said, separators=(",", ":"))
 
 
 def task_name(pipeline: Pipeline, step: str, target: str = "") -> str:

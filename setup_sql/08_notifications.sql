@@ -1,15 +1,15 @@
--- Ways out: mail for alerts, an SNS topic of yours for files that a pipe could not load.
+-- Ways out: mail for alerts, an SNS topic of yours for files that a pipe could not load. More of them: 11_webhook.sql, 12_topic.sql.
 --   snow sql -f setup_sql/08_notifications.sql -D mail=ops@acme.example -D topic=arn:aws:sns:… -D topic_role=arn:aws:iam::…
 -- The address must be one that a user of the account has verified. The role lets Snowflake's user (DESC INTEGRATION firn_pipe_errors:
 -- SF_AWS_IAM_USER_ARN, SF_AWS_EXTERNAL_ID) publish to the one topic and nothing else.
 -- ACCOUNTADMIN: integrations are made by no lower role unless it was given CREATE INTEGRATION.
--- The local account records all of it and sends nothing.
 USE ROLE ACCOUNTADMIN;
 
 CREATE NOTIFICATION INTEGRATION IF NOT EXISTS firn_mail
     TYPE = EMAIL
     ENABLED = TRUE
     ALLOWED_RECIPIENTS = ('<% mail | default("ops@example.org") %>')
+    DEFAULT_RECIPIENTS = ('<% mail | default("ops@example.org") %>')
     COMMENT = 'Firn: alerts';
 
 CREATE NOTIFICATION INTEGRATION IF NOT EXISTS firn_pipe_errors
@@ -34,3 +34,6 @@ CREATE SCHEMA IF NOT EXISTS firn_landing.watch COMMENT = 'Firn: alerts';
 GRANT USAGE ON DATABASE firn_landing TO ROLE firn_transformer;
 GRANT USAGE ON SCHEMA firn_landing.watch TO ROLE firn_transformer;
 GRANT CREATE ALERT ON SCHEMA firn_landing.watch TO ROLE firn_transformer;
+GRANT CREATE TABLE ON SCHEMA firn_landing.watch TO ROLE firn_transformer;
+GRANT CREATE VIEW ON SCHEMA firn_landing.watch TO ROLE firn_transformer;
+GRANT CREATE PROCEDURE ON SCHEMA firn_landing.watch TO ROLE firn_transformer;

@@ -22,8 +22,8 @@ PURE = {
     *("taskgraph", "told", "validity", "transform_example", "transforming", "quarantine", "catalogue", "calendars"),
 }
 STATEMENTS = {"ddl", "changes"}  # SQL text made from specs; sends nothing
-INPUT_OUTPUT = {"filing", "writing", "watermark", "runlog", "turns"}
-STEPS = {"arrival", "dimension_step", "fact_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance", "materialized", "reconciling", "rewinding", "sweeping", "alerting"}
+INPUT_OUTPUT = {"filing", "tagging", "writing", "watermark", "runlog", "turns"}
+STEPS = {"arrival", "budgets", "dimension_step", "fact_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance", "materialized", "reconciling", "rewinding", "sweeping", "alerting"}
 HANDLERS = {"pipeline"}
 
 # Layer → what its modules may import besides one another.

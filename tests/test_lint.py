@@ -367,11 +367,19 @@ NOT_IN_THE_GRAMMAR = [
         id="privileges to make applications",
     ),
     pytest.param(
-        r"\bTYPE = EMAIL\s+ENABLED = TRUE\s+ALLOWED_RECIPIENTS = \('[^']*'\)",
+        r"\bTYPE = EMAIL\s+ENABLED = TRUE\s+ALLOWED_RECIPIENTS = \('[^']*'\)(\s+DEFAULT_RECIPIENTS = \('[^']*'\))?",
         "ENABLED = TRUE TYPE = QUEUE DIRECTION = OUTBOUND NOTIFICATION_PROVIDER = AWS_SNS AWS_SNS_TOPIC_ARN = 'a' AWS_SNS_ROLE_ARN = 'b'",
         "CREATE NOTIFICATION INTEGRATION mail TYPE = EMAIL ENABLED = TRUE ALLOWED_RECIPIENTS = ('a@example.org')",
         "https://docs.snowflake.com/en/sql-reference/sql/create-notification-integration-email",
         id="mail as a way out",
+    ),
+    pytest.param(
+        r"\bTYPE = WEBHOOK\s+ENABLED = TRUE\s+WEBHOOK_URL = '[^']*'\s+WEBHOOK_SECRET = [\w.]+\s+WEBHOOK_BODY_TEMPLATE = '[^']*'\s+WEBHOOK_HEADERS = \('[^']*' = '[^']*'\)",
+        "ENABLED = TRUE TYPE = QUEUE DIRECTION = OUTBOUND NOTIFICATION_PROVIDER = AWS_SNS AWS_SNS_TOPIC_ARN = 'a' AWS_SNS_ROLE_ARN = 'b'",
+        "CREATE NOTIFICATION INTEGRATION hook TYPE = WEBHOOK ENABLED = TRUE WEBHOOK_URL = 'https://x' WEBHOOK_SECRET = a.b.c WEBHOOK_BODY_TEMPLATE = '{}' "
+        "WEBHOOK_HEADERS = ('Content-Type' = 'application/json')",
+        "https://docs.snowflake.com/en/sql-reference/sql/create-notification-integration-webhooks",
+        id="a webhook as a way out",
     ),
     pytest.param(
         r"\bEXECUTE MANAGED ALERT\b",

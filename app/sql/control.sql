@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS control.pipeline_log (
     pipeline            VARCHAR         NOT NULL,
     step                VARCHAR         NOT NULL,
     status              VARCHAR         NOT NULL,   -- succeeded, failed, skipped, nothing new; of begin and finish: begun, ended
+                                                    -- skipped: after a failed step; or detail:reason says budget
     started_at          TIMESTAMP_NTZ   NOT NULL,
     ended_at            TIMESTAMP_NTZ   NOT NULL,
     batch_no            NUMBER,
@@ -246,7 +247,7 @@ GRANT SELECT ON TABLE control.freshness_allowed TO APPLICATION ROLE app_admin;
 CREATE TABLE IF NOT EXISTS control.alerts (
     alert_id        VARCHAR         NOT NULL,
     pipeline        VARCHAR         NOT NULL,
-    kind            VARCHAR         NOT NULL,   -- failure, freshness, quarantine_spike, volume_anomaly, accounts_imbalance
+    kind            VARCHAR         NOT NULL,   -- failure, freshness, quarantine_spike, volume_anomaly, accounts_imbalance, budget
     subject         VARCHAR         NOT NULL,   -- the step, target or source it is about
     state           VARCHAR         NOT NULL,   -- raised, recovered
     severity        VARCHAR         NOT NULL,   -- error, warning

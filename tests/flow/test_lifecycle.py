@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from local.pipeline_runs import install, query, run_scripts, set_up
+from local.outbox import Outbox
+from local.pipeline_runs import install, query, run_scripts, set_up, wait_until
 from local.place import Place
 
 
@@ -42,10 +43,12 @@ def test_deploy_run_upgrade_and_teardown_with_the_unmodified_cli(empty_account: 
     assert query(place, "SELECT COUNT(*) AS n FROM firn.control.pipeline_log")[0]["n"] >= kept, "state survives an upgrade"
     assert query_versions(place) == [2]
     run_scripts(place, "90", "90")
-    conditions = {row["name"]: row["condition"] for row in rows_of(place, "SHOW ALERTS")}
-    assert set(conditions) == {"STEP_FAILED", "NOTHING_RUNS"}
-    for condition in conditions.values():  # the local account runs no alerts, their questions it can answer
-        assert query(place, condition.replace("SNOWFLAKE.ALERT.LAST_SUCCESSFUL_SCHEDULED_TIME()", "CURRENT_TIMESTAMP()")) == []
+    assert [(row["name"], row["state"]) for row in rows_of(place, "SHOW ALERTS")] == [("TELL", "started")]
+    told = "INSERT INTO firn_landing.watch.stopped SELECT 'by hand', 'retail', 'stopped', 'retail', 'raised', 'error', 'a trial', NULL, SYSDATE(), NULL"
+    place.snow("sql", "-q", told, "-q", "EXECUTE ALERT firn_landing.watch.tell")
+    outbox = Outbox(place.folder / "outbox.sqlite3")
+    wait_until(lambda: [message.subject for message in outbox.messages()] == ["Firn retail error: a trial"], "the mail of an alert", seconds=30)
+    outbox.close()
 
     place.snow("app", "teardown", "--connection", "local", "--force", "--cascade")
     assert query_applications(place) == []

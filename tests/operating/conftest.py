@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from local.rig import Rig
 from tests.conftest import alone
+from tests.operating.watching import watched
 from tests.quarantine.rig import Shop
+from tests.rig import rigged
 
 SHOP = """
 pipeline: shop
@@ -31,12 +34,25 @@ facts:
     grain: [order_id]
     at: ordered_at
     keep: [amount]
+kpis:
+  orders_by_month:
+    from: fact_orders
+    period: month
+    measures: {orders: count(*)}
 """
+
+
+@pytest.fixture(scope="package")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """The application, installed as it is shipped; its procedures run in sandboxes."""
+    with rigged(tmp_path_factory.mktemp("rig") / "rig", SHOP) as made:
+        yield made
 
 
 @pytest.fixture(scope="package")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     made = Shop(tmp_path_factory.mktemp("alerts"), SHOP)
+    watched(made.bench.account)
     yield made
     with alone(made.session):
         made.close()

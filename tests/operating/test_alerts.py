@@ -1,4 +1,7 @@
-"""Every kind of alert is produced by a fault, arrives once however long the fault lasts, and is followed by one recovery."""
+"""Every kind of alert is produced by a fault, arrives once however long the fault lasts, and is followed by one recovery.
+
+It arrives by mail, webhook and topic: `told` has the account's alert look twice and holds the outbox against `control.alerts`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pytest
 from alerting import judged_outcomes, judged_shares, judged_volumes
 
 from tests.conftest import alone
+from tests.operating import watching
 from tests.quarantine.rig import Shop
 
 NOW = dt.datetime.now(dt.UTC).replace(tzinfo=None)
@@ -21,6 +25,9 @@ def shop(opened: Shop) -> Iterator[Shop]:
         for table in ("pipeline_log", "ledger", "quarantine", "alerts"):
             opened.bench.duck(f"DELETE FROM firn.control.{table}")
         opened.bench.duck("DELETE FROM firn_landing.bronze.orders")
+        for table in ("delivered", "stopped"):
+            opened.bench.duck(f"DELETE FROM firn_landing.watch.{table}")
+        opened.bench.account.outbox.db.execute("DELETE FROM message")
         opened.bench.duck("UPDATE firn.control.parameter_control SET lets = NULL")
         opened.arrivals_from(NOW - dt.timedelta(minutes=1))
         opened.load("orders", "0 1 1.00 2024-01-01")
@@ -33,9 +40,16 @@ def ended(shop: Shop, times: int = 1) -> None:
         shop.handlers.run_step(shop.session, "shop", "finish", "")
 
 
-def told(shop: Shop, kind: str = "") -> list[tuple[str, str, str]]:
-    rows = shop.rows("SELECT kind, subject, state FROM control.alerts ORDER BY happened_at, state")
-    return [tuple(row.values()) for row in rows if kind in row["kind"]]
+def told(shop: Shop) -> list[tuple[str, str, str]]:
+    """What the log of alerts has, which is what has arrived by each way, once."""
+    rows = shop.rows("SELECT alert_id, kind, subject, state FROM control.alerts ORDER BY happened_at, state")
+    account = shop.bench.account
+    assert watching.look(account) in ("TRIGGERED", "CONDITION_FALSE")
+    assert watching.look(account) == "CONDITION_FALSE", "a second look has nothing to tell"
+    assert [message["alert_id"] for message in watching.told(account)] == [row["alert_id"] for row in rows]
+    for way in ("FIRN_MAIL", "FIRN_WEBHOOK"):
+        assert len(watching.arrived(account, way)) == len(rows)
+    return [(row["kind"], row["subject"], row["state"]) for row in rows]
 
 
 def test_when_all_is_well_nobody_is_told(shop):

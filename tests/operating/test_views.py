@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from local.stages import stage_folder
 from tests.conftest import alone
 from tests.operating.conftest import SHOP
 from tests.quarantine.rig import Shop
-from tests.rig import rigged
 
 VIEWS = ("freshness", "last_runs", "pipe_health", "quarantine_summary", "row_accounts", "slow_steps")
 NOW = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
@@ -23,12 +21,6 @@ NOW = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
 
 def ago(**span: float) -> dt.datetime:
     return NOW - dt.timedelta(**span)
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with rigged(tmp_path_factory.mktemp("views") / "rig", SHOP) as made:
-        yield made
 
 
 @pytest.fixture

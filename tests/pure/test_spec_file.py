@@ -46,6 +46,11 @@ def test_words_stay_words():
     assert mapping == {"NO": "Norway"}, "NO is a country, not False"
 
 
+def test_a_budget_is_a_time_a_day():
+    assert spec_file.parse(SMALL + "budget: 90 minutes a day\n").budget == timedelta(minutes=90)
+    assert spec_file.parse(SMALL).budget is None
+
+
 def test_what_is_not_said_has_a_default():
     source = spec_file.parse(SMALL).source("people")
 
@@ -65,6 +70,11 @@ def test_what_is_not_said_has_a_default():
         pytest.param("by: [id]", "by: []", 19, "expected a `period`, columns in `by`, or both", id="a KPI of nothing"),
         pytest.param("pipeline: small", "pipeline: 'x y'", 2, "`x y` cannot be a name", id="a name that needs quotes"),
         pytest.param("      id: {", "      batch_no: {type: text}\n      id: {", 9, "a column Firn adds itself", id="a reserved column"),
+        pytest.param("pipeline: small", "pipeline: small\nbudget: 10 minutes", 3, "a duration and `a day`", id="a budget of no time"),
+        pytest.param("pipeline: small", "pipeline: small\nbudget: 2 days a day", 3, "a duration and `a day`", id="days a day"),
+        pytest.param("pipeline: small", "pipeline: small\nbudget: 0 hours a day", 3, "for ever", id="a budget of nothing"),
+        pytest.param("pipeline: small", "pipeline: small\nbudget: 2401 hours a day", 3, "at most 2400 hours", id="more than a day can hold"),
+        pytest.param("pipeline: small", "pipeline: small\nbudget: [10]", 3, "budget", id="a budget that is a list"),
         pytest.param("    checks:", "    chekcs:", 13, "unknown key `chekcs`; did you mean `checks`", id="a key nearly right"),
     ],
 )
