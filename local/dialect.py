@@ -12,6 +12,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,11 @@ from snowflake.connector.errors import ProgrammingError
 from sqlglot import Expr as Expression
 from sqlglot import exp
 
-from local import dialect_alter, dialect_ddl, dialect_dml, dialect_show, wire
+from local import dialect_alter, dialect_ddl, dialect_dml, dialect_moulds, dialect_show, wire
 from local.dialect_errors import aborted, aborts_transaction, is_conflict, locked, translated, unsupported
 from local.dialect_functions import translate
 from local.dialect_names import identifier_tables, qualify, upper_case
+from local.dialect_record import is_transient
 from local.dialect_tables import name_columns, order_by_all, sequence_order, sequences, table_functions, values_columns
 from local.dialect_text import readable, shape
 
@@ -52,7 +54,7 @@ LOCK_TIMEOUT_SECONDS = 60.0
 @dataclass(frozen=True)
 class Plan:
     """A statement ready for DuckDB. `counts` names the columns of a DML's answer, `first` runs before it in one transaction,
-    `shape` is what it has in common with statements that differ in constants."""
+    `shape` is what it has in common with statements that differ in constants; `scratch`: it fills a transient table."""
 
     sql: str
     type_id: int
@@ -61,6 +63,7 @@ class Plan:
     temporary: bool = False
     first: str = ""
     shape: tuple[Any, ...] = ()
+    scratch: bool = False
 
 
 def parse(sql: str) -> Expression:
@@ -128,9 +131,37 @@ class Cursor(FakeSnowflakeCursor):
         key = (command, self._conn.database, self._conn._schema, self._conn.app)
         plan = self._conn.duck.plans.get(key) if not self._conn.temporary else None
         if plan is None:
-            plan = self._plan(command, params, key)
+            plan = self._moulded(command, key) or self._plan(command, params, key)
         if plan is not None:
             self._carry_out(plan, params)
+
+    def _moulded(self, command: str, key: tuple) -> Plan | None:
+        """The plan of a statement that was translated before with other constants, see dialect_moulds."""
+        places = dialect_moulds.constants(command)
+        if not 0 < len(places) <= dialect_moulds.MOST or self._conn.temporary or self._conn.variables._variables:
+            return None
+        plans, key = self._conn.duck.plans, ("mould", dialect_moulds.key_of(command, places), *key[1:])
+        if key not in plans:
+            try:
+                self._keep(key, self._mould(command, places))
+            except (ProgrammingError, sqlglot.errors.SqlglotError):
+                return None  # as it stands, the statement gives the error that names what stands in it
+        values = [command[begin:end] for begin, end in places]
+        return plans[key].plan_for(values) if plans[key] is not None else None
+
+    def _mould(self, command: str, places: list[tuple[int, int]]) -> dialect_moulds.Mould | None:
+        marks = dialect_moulds.stand_ins(command, places)
+        if any(mark in command for mark in marks) or not dialect_moulds.are_tokens(command, places):
+            return None
+        marked = dialect_moulds.filled(dialect_moulds.parts_between(command, places), marks)
+        tree = parse(marked)
+        if not isinstance(tree, (*QUERIES, exp.Insert, exp.Update, exp.Delete, exp.Merge)):
+            return None
+        upper_case(tree)
+        plan = self._translated(tree, marked)
+        if "FIRN_ROWS_" in plan.sql or params_in_names(tree):
+            return None
+        return dialect_moulds.mould_of(plan, marks)
 
     def _plan(self, command: str, params: Any, key: tuple) -> Plan | None:
         """Translate a query or DML. Other statements are carried out here and now, and have no plan."""
@@ -143,13 +174,15 @@ class Cursor(FakeSnowflakeCursor):
             plan = self._translated(tree, command)
             cacheable = not self._conn.temporary and not self._conn.variables._variables and "FIRN_ROWS_" not in plan.sql
             if cacheable and not params_in_names(tree):
-                plans = self._conn.duck.plans
-                if len(plans) >= PLAN_LIMIT:
-                    self._conn.duck.forget_plans()
-                plans[key] = plan
+                self._keep(key, plan)
             return plan
         self._other(tree, command)
         return None
+
+    def _keep(self, key: tuple, plan: Any) -> None:
+        if len(self._conn.duck.plans) >= PLAN_LIMIT:
+            self._conn.duck.forget_plans()
+        self._conn.duck.plans[key] = plan
 
     def _translated(self, tree: Expression, command: str) -> Plan:
         session = self._conn
@@ -176,7 +209,8 @@ class Cursor(FakeSnowflakeCursor):
             qualify(overwritten, session, "INSERT")
             first = overwritten.sql("duckdb", identify=True)
         place = (shape(command), session.database, session._schema, session.app)
-        return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary, first, place)
+        scratch = isinstance(tree, exp.Insert) and is_transient(session, dialect_dml.inserted_into(tree))
+        return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary, first, place, scratch)
 
     def _carry_out(self, plan: Plan, params: Any) -> None:
         self.type_id = plan.type_id
@@ -186,10 +220,11 @@ class Cursor(FakeSnowflakeCursor):
         if self._conn._in_transaction and not plan.temporary:
             # Errors that DuckDB finds while binding would end the transaction: find them outside it first.
             self._bind_elsewhere(plan, values)
-        if plan.first:
-            self._overwrite(plan, values)
-        else:
-            self._retrying(plan.sql, values)
+        with self._conn.duck.scratch() if plan.scratch else nullcontext():
+            if plan.first:
+                self._overwrite(plan, values)
+            else:
+                self._retrying(plan.sql, values)
         described = self._duck_conn.description or []
         table = self._duck_conn.to_arrow_table()
         if plan.type_id in DML_TYPE_IDS:

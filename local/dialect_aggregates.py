@@ -25,7 +25,10 @@ def over(window: exp.Window, function: Expression) -> exp.Window:
 
 
 def window(node: exp.Window) -> Expression:
-    function = node.this
+    """An order by constants alone is none; DuckDB would sort by it, and hold all rows to do so."""
+    function, order = node.this, node.args.get("order")
+    if order is not None and node.args.get("spec") is None and all(is_constant(by.this) for by in order.expressions):
+        node.set("order", None)
     if isinstance(function, exp.Avg):
         return sf("average", node, over(node, exp.AnyValue(this=bare(function.this).copy())))
     if isinstance(function, exp.ArrayAgg):
@@ -42,6 +45,10 @@ def window(node: exp.Window) -> Expression:
             value = function.expressions[0] if isinstance(function, exp.Anonymous) else function.this
             return cast(over(node, call("count_if", value)), "BIGINT")
     return node
+
+
+def is_constant(node: Expression) -> bool:
+    return isinstance(node.this if isinstance(node, exp.Cast) else node, (exp.Literal, exp.Boolean, exp.Null))
 
 
 def list_aggregate(node: Expression) -> Expression:

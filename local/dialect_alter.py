@@ -90,7 +90,7 @@ def renamed(to: exp.Table, at: str, parts: Parts, session: Connection) -> Change
 
 
 def move_records(parts: Parts, name: str, session: Connection) -> None:
-    for table, prefix in (("_firn_columns", ""), ("_firn_constraints", ""), ("_fs_tables_ext", "ext_")):
+    for table, prefix in (("_firn_columns", ""), ("_firn_constraints", ""), ("_firn_transient", ""), ("_fs_tables_ext", "ext_")):
         session.probe.execute(
             f"UPDATE {GLOBAL}.{table} SET {prefix}table_name = ? WHERE {prefix}table_catalog = ? AND {prefix}table_schema = ?"
             f" AND {prefix}table_name = ?",

@@ -93,7 +93,7 @@ def create_table(tree: exp.Create, session: Connection, resolve: Resolve) -> Cha
     source = tree.expression
     like = next((p.this for p in properties(tree) if isinstance(p, exp.LikeProperty)), None)
     clone = tree.args.get("clone")
-    record = Record(parts)
+    record = Record(parts, is_transient=any(isinstance(p, exp.TransientProperty) for p in properties(tree)))
     change = Change(f"Table {parts[2]} successfully created.", before)
     if like is not None or clone is not None:
         origin = full_name(like if like is not None else clone.this, session)

@@ -36,6 +36,12 @@ def overwritten(tree: Expression) -> exp.Delete | None:
     return exp.Delete(this=table.copy())
 
 
+def inserted_into(tree: exp.Insert) -> tuple[str, str, str]:
+    """The full name of the table, as `qualify` completed it."""
+    table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    return table.catalog, table.db, table.name
+
+
 def update(tree: exp.Update) -> None:
     """DuckDB wants bare column names on the left of SET: docs.snowflake.com/en/sql-reference/sql/update"""
     for assignment in tree.expressions:

@@ -21,6 +21,7 @@ class Record:
     types: dict[str, str] = field(default_factory=dict)
     comments: dict[str, str] = field(default_factory=dict)
     constraints: list[tuple[str, str, list[str], str]] = field(default_factory=list)
+    is_transient: bool = False
 
     def write(self, session: Connection, comment: str | None) -> None:
         forget(session, self.parts)
@@ -29,18 +30,25 @@ class Record:
             run(f"INSERT INTO {GLOBAL}._firn_columns VALUES (?, ?, ?, ?, ?)", [*self.parts, name, kind])
         for kind, name, columns, referenced in self.constraints:
             run(f"INSERT INTO {GLOBAL}._firn_constraints VALUES (?, ?, ?, ?, ?, ?, ?)", [*self.parts, kind, name, columns, referenced])
+        if self.is_transient:
+            run(f"INSERT INTO {GLOBAL}._firn_transient VALUES (?, ?, ?)", list(self.parts))
         if comment is not None:
             run(f"INSERT INTO {GLOBAL}._fs_tables_ext VALUES (?, ?, ?, ?)", [*self.parts, comment])
 
 
 def forget(session: Connection, parts: tuple[str, str, str]) -> None:
     own = "table_catalog = ? AND table_schema = ? AND table_name = ?"
-    for table in ("_firn_columns", "_firn_constraints"):
+    for table in ("_firn_columns", "_firn_constraints", "_firn_transient"):
         session.probe.execute(f"DELETE FROM {GLOBAL}.{table} WHERE {own}", list(parts))
     for table in ("_fs_tables_ext", "_fs_columns_ext"):
         session.probe.execute(
             f"DELETE FROM {GLOBAL}.{table} WHERE ext_table_catalog = ? AND ext_table_schema = ? AND ext_table_name = ?", list(parts)
         )
+
+
+def is_transient(session: Connection, parts: tuple[str, str, str]) -> bool:
+    sql = f"SELECT 1 FROM {GLOBAL}._firn_transient WHERE table_catalog = ? AND table_schema = ? AND table_name = ?"
+    return session.probe.execute(sql, list(parts)).fetchone() is not None
 
 
 def declared(kind: exp.DataType) -> str:

@@ -115,7 +115,8 @@ def where(database: str | None, schema: str | None, prefix: str = "") -> str:
 
 
 TABLE_COLUMNS = f"""SELECT {EPOCH} AS "created_on", table_name AS "name", t.database_name AS "database_name", t.schema_name AS "schema_name",
-    'TABLE' AS "kind", coalesce(e.comment, '') AS "comment", '' AS "cluster_by", t.estimated_size AS "rows", 0 AS "bytes",
+    CASE WHEN EXISTS (SELECT 1 FROM {GLOBAL}._firn_transient k WHERE k.table_catalog = t.database_name AND k.table_schema = t.schema_name
+        AND k.table_name = t.table_name) THEN 'TRANSIENT' ELSE 'TABLE' END AS "kind", coalesce(e.comment, '') AS "comment", '' AS "cluster_by", t.estimated_size AS "rows", 0 AS "bytes",
     'ACCOUNTADMIN' AS "owner", '1' AS "retention_time", 'OFF' AS "automatic_clustering", 'OFF' AS "change_tracking", 'ROLE' AS "owner_role_type"
     FROM duckdb_tables() t LEFT JOIN {GLOBAL}._fs_tables_ext e ON e.ext_table_catalog = t.database_name
         AND e.ext_table_schema = t.schema_name AND e.ext_table_name = t.table_name"""

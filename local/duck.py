@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS _fs_global._fs_information_schema._firn_columns (
 CREATE TABLE IF NOT EXISTS _fs_global._fs_information_schema._firn_constraints (
     table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR, kind VARCHAR, constraint_name VARCHAR, columns VARCHAR[],
     referenced VARCHAR);
+CREATE TABLE IF NOT EXISTS _fs_global._fs_information_schema._firn_transient (table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR);
 """
 
 
@@ -111,6 +113,7 @@ class Duck(FakeSnow):
         self.bound: set[Any] = set()  # shapes of statements known to bind to the tables there are
         self.resolve_function: Callable[[Connection, tuple[str, ...]], str | None] | None = None
         self.lock = threading.RLock()
+        self.scratching = 0  # statements under way that fill a transient table
         self.session_ids = itertools.count(1)
         config: dict[str, Any] = {
             "lambda_syntax": "ENABLE_SINGLE_ARROW",
@@ -139,6 +142,26 @@ class Duck(FakeSnow):
         """After DDL, and when a user-defined function comes or goes."""
         self.plans.clear()
         self.bound.clear()
+
+    @contextmanager
+    def scratch(self) -> Iterator[None]:
+        """While rows go into a transient table: DuckDB keeps them in memory until the commit.
+
+        Left to itself it compresses whole row groups and writes them to its file at once, four times the work, and a
+        step deletes them before it commits.  The setting is the instance's: what others write meanwhile reaches the
+        file at their commit, through the log as ever.
+        """
+        self._scratching(1)
+        try:
+            yield
+        finally:
+            self._scratching(-1)
+
+    def _scratching(self, change: int) -> None:
+        with self.lock:
+            before, self.scratching = self.scratching, self.scratching + change
+            if bool(before) != bool(self.scratching):
+                self.duck_conn.execute(f"SET GLOBAL enable_optimistic_write = {not self.scratching}")
 
     # --- databases and schemas
 
@@ -173,7 +196,7 @@ class Duck(FakeSnow):
             cursor.execute(f"DETACH {quoted(database)}")
             for path in (self._file(database), self._file(database).with_suffix(".db.wal")):
                 path.unlink(missing_ok=True)
-            for table, prefix in (("_fs_tables_ext", "ext_"), ("_fs_columns_ext", "ext_"), ("_firn_columns", ""), ("_firn_constraints", "")):
+            for table, prefix in (("_fs_tables_ext", "ext_"), ("_fs_columns_ext", "ext_"), ("_firn_columns", ""), ("_firn_constraints", ""), ("_firn_transient", "")):
                 sql = f"DELETE FROM {GLOBAL_DATABASE_NAME}._fs_information_schema.{table} WHERE {prefix}table_catalog = ?"
                 cursor.execute(sql, [database])
 

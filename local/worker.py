@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
+import gc
 import importlib
 import json
 import os
@@ -33,6 +34,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     from snowflake.snowpark import Session
 
+    settle()
     idle: list = []
     guard = threading.Lock()
 
@@ -76,6 +78,18 @@ def main() -> None:
     for line in sys.stdin:
         threading.Thread(target=run, args=(json.loads(line),), daemon=True).start()
     os._exit(0)  # the account closed the pipe or died
+
+
+def settle() -> None:
+    """Spares a process that runs procedures two things that come back with every step.
+
+    Collections of garbage need not look through what the libraries made at start.  And the client measures network and
+    memory around every DataFrame call, for telemetry that nobody receives here.
+    """
+    gc.freeze()
+    from snowflake.snowpark._internal import telemetry
+
+    telemetry.PS_UTIL_AVAILABLE = False
 
 
 def decode(argument: dict) -> object:

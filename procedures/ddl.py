@@ -7,6 +7,7 @@ import names
 from catalogue import GoldTable, sequence
 from expressions import resolved
 from facts import STANDING_MEMBERS
+from history import MET
 from specs import Dimension, Fact, Kpi, Measure, Pipeline, Source, sql_type
 from taskgraph import Task, look, plan, query_tag
 
@@ -24,6 +25,9 @@ READER, ADMIN = "app_reader", "app_admin"
 def create_table(table: str, columns: Mapping[str, str], key: tuple[str, ...] = (), comment: str = "") -> str:
     """A table that outlives upgrades.  The key informs readers and BI tools; Snowflake does not enforce it.
 
+    Those of stage are transient: what is deleted again with every step would otherwise be kept, and paid for, a week
+    in Fail-safe.  https://docs.snowflake.com/en/user-guide/tables-temp-transient
+
     >>> print(create_table("gold.dim_city", {"city": "VARCHAR", "valid_from": "TIMESTAMP_NTZ"}, ("city",), "Cities"))
     CREATE TABLE IF NOT EXISTS gold.dim_city (
         city VARCHAR,
@@ -31,12 +35,17 @@ def create_table(table: str, columns: Mapping[str, str], key: tuple[str, ...] = 
         PRIMARY KEY (city)
     )
     COMMENT = 'Cities'
+    >>> print(create_table("stage.dim_city", {"city": "VARCHAR"}))
+    CREATE TRANSIENT TABLE IF NOT EXISTS stage.dim_city (
+        city VARCHAR
+    )
     """
+    kind = "TRANSIENT TABLE" if table.startswith("stage.") else "TABLE"
     lines = [f"{names.identifier(column)} {type_name}" for column, type_name in columns.items()]
     if key:
         lines.append(f"PRIMARY KEY ({', '.join(names.identifier(column) for column in key)})")
     body = ",\n    ".join(lines)
-    return f"CREATE TABLE IF NOT EXISTS {names.qualified(*table.split('.'))} (\n    {body}\n)" + (
+    return f"CREATE {kind} IF NOT EXISTS {names.qualified(*table.split('.'))} (\n    {body}\n)" + (
         f"\nCOMMENT = {names.text(comment)}" if comment else ""
     )
 
@@ -155,6 +164,7 @@ def dimension_stage_columns(pipeline: Pipeline, dimension: Dimension) -> dict[st
         "is_last": "BOOLEAN",
         "is_gone": "BOOLEAN",
         "known_from": sequence(pipeline, dimension),
+        **{column: sql_type(type_name) for column, type_name in MET.items()},
     }
 
 

@@ -15,6 +15,7 @@ import told
 import writing
 from cleaning import snowpark_type
 from history_events import same
+from history_fast import Arrived
 from runlog import AccountsUnbalanced, StepResult
 from runs import Run, utc_now
 from snowflake.snowpark import Column, DataFrame, Row, Session, Table, Window
@@ -37,16 +38,6 @@ class HistoryBroken(RuntimeError):
             f"{dimension}: the history of {len(faults)} key(s) would be wrong, nothing was written. {shown}. "
             f"To see what a rebuild would change: CALL core.rebuild('{dimension}', dry_run => TRUE)"
         )
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """What is new for a dimension: events that name a key, instants of keys, truncations, and the first instant."""
-
-    events: int
-    instants: int
-    truncations: int
-    floor: Any
 
 
 class Tables(NamedTuple):
@@ -85,10 +76,9 @@ def dimension(run: Run, name: str) -> StepResult:
         if result.read == 0:
             opened.keep = False
         else:
-            fill(outcomes_of(here, target, source, since, new), target, source, since)
+            fill(history_of(here, target, source, since, new), target)
             scope = scope_of(here.staged, target)
-            changed = history.pairs(in_question(here.current, scope, target), desired_of(here, scope, target), target, here.types)
-            taken = write(run, here, target, source, changed, turn.batch_no)
+            taken = write(run, here, target, source, changed_of(here, target, source, since), turn.batch_no)
             done = checked(here, target, history_events.of_keys(here.current, scope, target.key), taken)
             refuse_lost(result, here, target, source, since, new, done)
             clear(session, target)
@@ -108,26 +98,41 @@ def arrived(silver: DataFrame, target: Dimension, source: Source, since: int) ->
         .agg(
             F.count(F.iff(named, F.lit(1), F.lit(None))).alias("events"),
             F.count(F.iff(~named & truncates, F.lit(1), F.lit(None))).alias("truncations"),
-        F.count_distinct(*[F.col(column) for column in (*target.key, "effective_at")]).alias("instants"),
+            F.count_distinct(*[F.col(column) for column in target.key]).alias("keys"),
+            F.count_distinct(*[F.col(column) for column in (*target.key, "effective_at")]).alias("instants"),
             F.min(F.iff(named, F.col("effective_at"), F.lit(None))).alias("floor"),
         )
         .collect()[0]
     )
-    return Arrived(row["EVENTS"], row["INSTANTS"], row["TRUNCATIONS"], row["FLOOR"])
+    return Arrived(row["EVENTS"], row["KEYS"], row["INSTANTS"], row["TRUNCATIONS"], row["FLOOR"])
 
 
-def outcomes_of(here: Tables, target: Dimension, source: Source, since: int, new: Arrived) -> DataFrame:
-    """What the touched keys' versions are made of; by the short way where there is one."""
-    if not history_fast.is_possible(target, source, since):
-        return history_events.outcomes(history_events.journal(here.silver, target.key, since, source), here.silver, target, source)
-    floor, has_ties = F.lit(new.floor), new.instants < new.events
-    return history_fast.outcomes(here.silver, here.current, target, source, since, floor, has_ties)
+def history_of(here: Tables, target: Dimension, source: Source, since: int, new: Arrived) -> DataFrame:
+    """The history of the touched keys; by the short way where there is one."""
+    if history_fast.is_possible(target, source, since):
+        return history_fast.marked(here.silver, here.current, target, source, since, new)
+    return by_journal(here, history_events.journal(here.silver, target.key, since, source), target, source, since)
 
 
-def fill(outcomes: DataFrame, target: Dimension, source: Source, since: int) -> None:
+def by_journal(here: Tables, journal: DataFrame, target: Dimension, source: Source, since: int) -> DataFrame:
+    return history.marked(history_events.outcomes(journal, here.silver, target, source), target, source, since)
+
+
+def fill(rows: DataFrame, target: Dimension) -> None:
     """Puts the history in hand into stage: what opens a version, what is new, and of each key the last event."""
-    rows = history.marked(outcomes, target, source, since)
     writing.append(rows.filter(F.col("opens") | F.col("is_new") | F.col("is_last")), target.stage)
+
+
+def changed_of(here: Tables, target: Dimension, source: Source, since: int) -> DataFrame:
+    """The versions that change: those an event met, as the stage has them, and of the other keys by comparison."""
+    unmet = here.staged.filter(F.col("durable_key").is_null())
+    scope = scope_of(unmet, target)
+    compared = history.pairs(in_question(here.current, scope, target), desired_of(here, unmet, scope, target), target, here.types)
+    if not history_fast.is_possible(target, source, since):
+        return compared
+    met = history_fast.changes(here.staged, here.current, target, here.types)
+    numberless = F.lit(None).cast(snowpark_type("integer")).alias("first_pair_no")
+    return told.united(compared, told.told(met.select(*[F.col(name) for name in history.pair_columns(target)], numberless), here.types))
 
 
 def scope_of(staged: DataFrame, target: Dimension) -> DataFrame:
@@ -151,9 +156,9 @@ def in_question(current: DataFrame, scope: DataFrame, target: Dimension) -> Data
     return told.joined(current, scope, of_scope(target) & touched, "inner").select(*own)
 
 
-def desired_of(here: Tables, scope: DataFrame, target: Dimension) -> DataFrame:
+def desired_of(here: Tables, staged: DataFrame, scope: DataFrame, target: Dimension) -> DataFrame:
     """The versions of the keys in hand as they are to be, and those before them that get other values."""
-    versions = history.versions(here.staged, target, here.types)
+    versions = history.versions(staged, target, here.types)
     if not target.of_key:
         return versions
     older = told.joined(here.current, scope, of_scope(target) & stands(target) & gets_others(target), "inner")
@@ -185,7 +190,8 @@ def write(run: Run, here: Tables, target: Dimension, source: Source, changed: Da
     A version that changes is taken out and put in again under its own key: for few rows of a large table that costs
     a fraction of a MERGE.  Gives the number of versions taken out.
     """
-    writing.append(told.told(numbered(changed, here.current, target, history.pair_columns(target)), here.types), target.changes)
+    each = told.told(changed.with_column("pair_no", F.row_number().over(Window.order_by(F.lit(1)))), here.types)
+    writing.append(told.told(numbered(each, here.current, target, history.pair_columns(target)), here.types), target.changes)
     if source.sequence_type == "timestamp":
         windows = history.windows(here.changes.filter(F.col("is_known"))).select(
             F.lit(run.pipeline.name).alias("pipeline"),
@@ -279,8 +285,9 @@ def desired(pairs: DataFrame, target: Dimension, stamp: dict[str, Column]) -> Da
 
 
 def numbered(changed: DataFrame, table: DataFrame, target: Dimension, carried: tuple[str, ...]) -> DataFrame:
-    """Changed versions with their keys: the next version key; the durable key of a new natural key is that of its first.
+    """Changed versions with their keys: the next version key; of a new natural key the next durable key.
 
+    Reads: pair_no, a number for each version, and first_pair_no, one for each new natural key
     Gives: `carried`, with durable_key filled in, next_version_key, is_known (the key had a version before)
     Only the holder of the pipeline's turn comes here, so no one else takes the same numbers.
     """
@@ -321,7 +328,7 @@ def rebuild(run: Run, name: str, from_at: datetime | None = None, dry_run: bool 
         batch_no = run.take_turn(result)
         here = tables(session, target, source)
         journal = journal_since(here.silver, target, source, from_at)
-        fill(history_events.outcomes(journal, here.silver, target, source), target, source, batch_no)
+        fill(by_journal(here, journal, target, source, batch_no), target)
         copies = remove_copies(session, target)
         members = here.current.filter(history_events.has_key(target.key) & (F.col(target.durable_key) > F.lit(0)))
         before = history_events.of_keys(members, scope_of(here.staged, target), target.key) if from_at else members

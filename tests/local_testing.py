@@ -16,6 +16,7 @@ import sql_columns
 import validity
 from snowflake.snowpark import Column
 from snowflake.snowpark.mock import ColumnEmulator, ColumnType, TableEmulator, _plan, _util, patch
+from snowflake.snowpark.mock._functions import mock_iff
 
 
 def text_column(values: Any) -> ColumnEmulator:
@@ -130,6 +131,14 @@ def equal_null(left: ColumnEmulator, right: ColumnEmulator) -> ColumnEmulator:
     result = ColumnEmulator(data=[(is_null(a) and is_null(b)) or bool(a == b) for a, b in pairs], dtype=bool)
     result.sf_type = ColumnType(T.BooleanType(), False)
     return result
+
+
+@patch(F.iff)
+def iff(condition: ColumnEmulator, yes: ColumnEmulator, no: ColumnEmulator) -> ColumnEmulator:
+    """IFF whose condition may be NULL, which is not true; local testing's own fails where that NULL is pandas' NA."""
+    known = ColumnEmulator(data=[not pandas.isna(value) and bool(value) for value in condition], index=condition.index, dtype=bool)
+    known.sf_type = condition.sf_type
+    return mock_iff.impl(known, yes, no)
 
 
 @patch("is_email")

@@ -14,6 +14,7 @@ import uvicorn
 from local.account import Account
 from local.place import ROOT, free_port
 from local.server import application
+from local.worker import settle
 
 sys.path.insert(0, str(ROOT / "procedures"))
 
@@ -42,6 +43,7 @@ class Bench:
         applying.apply(self.session, spec, "bench.yml", utc_now())
         for task in self.account.catalog.find("task"):
             self.account.catalog.change(task, state="suspended")
+        settle()  # as `firn up` does in its processes
 
     def connect(self, port: int) -> Any:
         from snowflake.snowpark import Session

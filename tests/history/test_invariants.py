@@ -34,7 +34,7 @@ BREAKS = [
         "UPDATE firn.gold.dim_plain SET city = 'B' WHERE id = 1 AND city = 'A'", "repeats the one before", id="rule 20: two alike in a row"
     ),
     pytest.param(
-        "UPDATE firn.gold.dim_plain SET is_current = TRUE WHERE id = 1 AND NOT is_current", "more than one current", id="rule 20: closed and current"
+        "UPDATE firn.gold.dim_plain SET is_current = TRUE WHERE id = 1 AND NOT is_current", "contradict each other", id="rule 20: closed and current, a second one"
     ),
 ]
 

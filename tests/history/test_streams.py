@@ -38,11 +38,7 @@ def test_two_oracles_agree(name, data):
     assert oracle.walked(events, dimension, source) == oracle.asked(events, dimension, source)
 
 
-# The account runs the same streams of whole-number instants above; local testing fails on some of them.
-NOT_BORNE = pytest.mark.xfail(reason="local testing's IFF takes no condition that is pandas' NA", strict=False)
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=NOT_BORNE) if name == "counted" else name for name in streams.NAMES])
+@pytest.mark.parametrize("name", streams.NAMES)
 @quietly(1, shrinks=False)
 @given(data=st.data())
 def test_the_pure_engine_gives_what_a_rebuild_gives(session, name, data):
