@@ -32,6 +32,7 @@ log = logging.getLogger("firn.apps")
 
 # --- applications
 
+LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF")
 
 def create_application(account: Account, session: Session, reader: Reader) -> Answer:
     reader.expect("CREATE", "APPLICATION")
@@ -95,7 +96,8 @@ def install(account: Account, session: Session, app: Thing, stage: str, *, upgra
     if upgrade:
         for schema in account.catalog.find("versioned schema", database=app.name):
             account.catalog.drop_all(database=app.name, schema=schema.name, kinds=VERSIONED_KINDS)
-    account.catalog.change(app, version=number, stage=stage, privileges=privilege_names(manifest))
+    level = str((manifest.get("configuration") or {}).get("log_level") or "OFF").upper()
+    account.catalog.change(app, version=number, stage=stage, privileges=privilege_names(manifest), log_level=level)
     own = account.session(app.name, None, role=app.name, app=app.name, setup=True)
     try:
         run_file(account, own, manifest["artifacts"]["setup_script"])
@@ -264,6 +266,9 @@ def checked_manifest(folder: Path) -> dict[str, Any]:
     manifest = manifest_of(folder)
     if manifest.get("manifest_version") not in (1, 2):
         raise refused("manifest.yml: manifest_version must be 1 or 2")
+    level = (manifest.get("configuration") or {}).get("log_level")
+    if level is not None and str(level).upper() not in LOG_LEVELS:
+        raise refused(f"manifest.yml: configuration.log_level is '{level}', expected one of {', '.join(LOG_LEVELS)}")
     script = (manifest.get("artifacts") or {}).get("setup_script")
     if not script:
         raise refused("manifest.yml: artifacts.setup_script is missing")

@@ -100,6 +100,23 @@ def outbox(place: Place, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def logs(place: Place, arguments: argparse.Namespace) -> int:
+    """What handlers logged, the newest last; from the event table, as on an account."""
+    from local.show import print_table
+
+    sql = (
+        "SELECT timestamp AS at, record['severity_text']::VARCHAR AS level, record_attributes['pipeline']::VARCHAR AS pipeline, "
+        "record_attributes['run_id']::VARCHAR AS run_id, record_attributes['step']::VARCHAR AS step, record_attributes['seconds']::VARCHAR AS seconds, "
+        "COALESCE(record_attributes['exception.message']::VARCHAR, value::VARCHAR) AS message "
+        "FROM SNOWFLAKE.TELEMETRY.EVENTS WHERE record_type = 'LOG' AND (? IS NULL OR record_attributes['run_id']::VARCHAR = ?) ORDER BY timestamp DESC LIMIT ?"
+    )
+    with place.connect(paramstyle="qmark") as connection, connection.cursor() as cursor:
+        cursor.execute(sql, (arguments.run_id, arguments.run_id, arguments.limit))
+        names, rows = [c.name.lower() for c in cursor.description], cursor.fetchall()[::-1]
+    print_table(names, [(*row[:-1], str(row[-1]).split("\n")[0][:100]) for row in rows])
+    return 0
+
+
 def snow(place: Place, arguments: argparse.Namespace) -> int:
     """The real `snow`, with the connection of this project's local account."""
     place.running()
@@ -134,6 +151,9 @@ def parser() -> argparse.ArgumentParser:
     command("status", status, "what runs, LETS and the last outcome of each step")
     sent = command("outbox", outbox, "mails, webhook requests and topic messages that an account would have sent")
     sent.add_argument("--limit", type=int, default=20, help="only the newest so many (default: %(default)s)")
+    told = command("logs", logs, "what procedures logged, from the account's event table")
+    told.add_argument("--run-id", help="of one run only")
+    told.add_argument("--limit", type=int, default=50, help="only the newest so many (default: %(default)s)")
     query = command("sql", sql, "run one SQL statement on the local account")
     query.add_argument("statement")
     query.add_argument("--database", default="FIRN", help="current database (default: firn, the application)")

@@ -171,4 +171,17 @@ def event(app: str, procedure: str, said: dict[str, Any]) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def escaped(app: str, procedure: str, answer: dict[str, Any]) -> tuple[Any, ...]:
+    """The record that Snowflake makes by itself of an exception that leaves a handler.
+
+    docs.snowflake.com/en/developer-guide/logging-tracing/unhandled-exception-messages
+    """
+    extra = {
+        "exception.type": answer.get("error_type", "Error"), "exception.message": answer["error"], "exception.stacktrace": answer["traceback"],
+        "exception.escaped": True,
+    }  # fmt: skip
+    said = {"at": dt.datetime.now(dt.UTC).timestamp(), "level": "FATAL", "logger": "", "message": "exception", "file": "", "function": "", "line": 0}
+    return event(app, procedure, {**said, "extra": extra})
+
+
 TABLE_FUNCTIONS = {"QUERY_HISTORY": query_history}

@@ -4,7 +4,8 @@ Started as `python -I -S worker.py`: nothing of the repository is on the path, o
 (without their .pth files, so an editable install is not visible either) and the one folder with the files that the procedure imports
 from the application's stage. A handler that needs a file that was not deployed fails here as it fails on Snowflake.
 
-Protocol: one JSON object a line. In: {"id", "module", "function", "arguments", "login"}; out: {"id", "value"} or {"id", "error", "traceback"}.
+Protocol: one JSON object a line. In: {"id", "module", "function", "arguments", "login", "log_level"}; out: {"id", "value"} or
+{"id", "error", "error_type", "traceback"}, and before it {"id", "log"} for each record that the handler logs.
 """
 
 from __future__ import annotations
@@ -15,11 +16,17 @@ import decimal
 import gc
 import importlib
 import json
+import logging
 import os
 import sys
 import threading
 import traceback
 from pathlib import Path
+
+# docs.snowflake.com/en/developer-guide/logging-tracing/logging-python: CRITICAL is FATAL
+LEVELS = {"TRACE": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40, "FATAL": 50, "OFF": 100}
+TEXTS = {"WARNING": "WARN", "CRITICAL": "FATAL", "NOTSET": "TRACE"}
+PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
 def main() -> None:
@@ -37,6 +44,28 @@ def main() -> None:
     settle()
     idle: list = []
     guard = threading.Lock()
+    under_way = threading.local()
+
+    class Told(logging.Handler):
+        """What handlers log goes to the account, as Snowflake takes it for its event table."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            call = getattr(under_way, "call", None)
+            if call is None or record.levelno < LEVELS[call["log_level"]]:
+                return
+            extra = {key: value for key, value in vars(record).items() if key not in PLAIN}
+            said = {
+                "at": record.created, "level": TEXTS.get(record.levelname, record.levelname), "logger": record.name, "message": record.getMessage(),
+                "file": record.filename, "function": record.funcName, "line": record.lineno, "extra": extra,
+            }
+            with guard:
+                answers.write(json.dumps({"id": call["id"], "log": said}, default=str) + "\n")
+
+    logging.getLogger().addHandler(Told())
+    logging.getLogger().setLevel(logging.DEBUG)
+    logging.getLogger("snowflake").setLevel(logging.WARNING)  # the client's own talk over a connection that Snowflake does not have
+    for noisy in ("urllib3", "botocore", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
     def place(login: dict) -> tuple:
         return login["database"], login["schema"], login["role"]
@@ -56,6 +85,7 @@ def main() -> None:
 
     def run(call: dict) -> None:
         login = call["login"]
+        under_way.call = call
         try:
             session = take_session(login)
             session.sql(f"CALL SYSTEM$ENTER_CALL('{call['id']}')").collect()
@@ -71,7 +101,7 @@ def main() -> None:
             give_back(session, call)
             answer = {"id": call["id"], "value": encode(value)}
         except BaseException as e:
-            answer = {"id": call["id"], "error": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}
+            answer = {"id": call["id"], "error": f"{type(e).__name__}: {e}", "error_type": type(e).__name__, "traceback": traceback.format_exc()}
         with guard:
             answers.write(json.dumps(answer) + "\n")
 

@@ -12,10 +12,12 @@ import sys
 import sysconfig
 import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local import usage
 from local.catalog import Thing
 from local.errors import failed
 from local.session import LOCK_TIMEOUT_SECONDS
@@ -30,7 +32,8 @@ log = logging.getLogger("firn.worker")
 class Worker:
     """One sandbox process and the calls that are under way in it."""
 
-    def __init__(self, imports: Path) -> None:
+    def __init__(self, imports: Path, tell: Callable[[str, dict[str, Any]], None]) -> None:
+        self.tell = tell
         self.calls: dict[str, Future[Any]] = {}
         self.guard = threading.Lock()
         script = Path(__file__).with_name("worker.py")
@@ -61,6 +64,9 @@ class Worker:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             answer = json.loads(line)
+            if "log" in answer:
+                self.tell(answer["id"], answer["log"])
+                continue
             with self.guard:
                 future = self.calls.pop(answer["id"], None)
             if future is not None:
@@ -78,6 +84,7 @@ class Workers:
         self.guard = threading.Lock()
         self.running: dict[Path, Worker] = {}
         self.callers: dict[str, Session] = {}
+        self.called: dict[str, tuple[str, str]] = {}  # the application and the procedure of a call
         self.working: dict[str, Session] = {}  # the session in which a call does its work
 
     def rights_of(self, user: str | None, password: str | None) -> dict[str, Any]:
@@ -92,6 +99,8 @@ class Workers:
         app = procedure.database if self.account.catalog.get("application", procedure.database) else None
         worker = self.worker_for(procedure)
         self.callers[call_id] = session
+        self.called[call_id] = (app or "", procedure.name.rsplit("/", 1)[0])
+        level = self.log_level(app)
         try:
             answer = worker.send(
                 {
@@ -99,18 +108,32 @@ class Workers:
                     "module": module or "_inline",  # its body stands in the statement
                     "function": function,
                     "arguments": arguments,
+                    "log_level": level,
                     "login": self.login(app, procedure.database, procedure.schema, self.role_of(procedure, session, app)),
                 }
             ).result()
         finally:
             self.callers.pop(call_id, None)
+            of_call = self.called.pop(call_id)
             own = self.working.pop(call_id, None)
         if answer.get("ended") and own is not None:
             self.account.forget(own)  # its client is dead: what it had open is rolled back, what it had locked is free
         if "error" in answer:
+            if level != "OFF":
+                self.account.usage.events.append(usage.escaped(*of_call, answer))
             log.error("%s: %s", procedure.full_name, answer["traceback"])
             raise failed(f"Python Interpreter Error:\n{answer['traceback'] or answer['error']} in function {procedure.name.rsplit('/', 1)[0]} with handler {procedure['handler']}")
         return answer["value"]
+
+    def log_level(self, app: str | None) -> str:
+        """As the manifest of the application says; without it, and outside applications, nothing is recorded."""
+        found = self.account.catalog.get("application", app) if app else None
+        return str(found.get("log_level") or "OFF") if found else "OFF"
+
+    def told(self, call_id: str, said: dict[str, Any]) -> None:
+        """A record of a handler, for the event table."""
+        app, procedure = self.called.get(call_id, ("", ""))
+        self.account.usage.events.append(usage.event(app, procedure, said))
 
     def enter(self, session: Session, call_id: str) -> None:
         """The procedure's session takes over the task run of whoever called it, and how long a lock is waited for."""
@@ -140,7 +163,7 @@ class Workers:
         with self.guard:
             worker = self.running.get(folder)
             if worker is None or not worker.alive:
-                worker = self.running[folder] = Worker(folder)
+                worker = self.running[folder] = Worker(folder, self.told)
             return worker
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ import spec_file
 import sweeping
 import tagging
 import taskgraph
+import telling
 import turns
 import upkeep
 import watermark
@@ -255,14 +256,18 @@ def logged(run: Run, title: str, movement: Callable[[], dict[str, Any]]) -> dict
     attribute(run, title)
     started_at = utc_now()
     try:
-        return faults.retried(movement)
+        done = faults.retried(movement)
     except Exception as error:
-        told, fault = explained(run, title, error, (utc_now() - started_at).total_seconds())
+        seconds = (utc_now() - started_at).total_seconds()
+        told, fault = explained(run, title, error, seconds)
+        telling.failed(run.pipeline.name, run.run_id, title, seconds, told, fault.error_class)
         said = f"{type(told).__name__}: {told}"
         run.log(StepResult(title, started_at, status="failed", error=said, error_class=fault.error_class))
         if told is error:
             raise
         raise told from error
+    telling.ended(run.pipeline.name, run.run_id, title, (utc_now() - started_at).total_seconds(), done)
+    return done
 
 
 def explained(run: Run, title: str, error: Exception, seconds: float) -> tuple[Exception, faults.Fault]:

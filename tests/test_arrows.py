@@ -22,7 +22,7 @@ PURE = {
     *("taskgraph", "told", "validity", "transform_example", "transforming", "quarantine", "catalogue", "calendars"),
 }
 STATEMENTS = {"ddl", "changes"}  # SQL text made from specs; sends nothing
-INPUT_OUTPUT = {"filing", "tagging", "writing", "watermark", "runlog", "turns"}
+INPUT_OUTPUT = {"filing", "tagging", "telling", "writing", "watermark", "runlog", "turns"}
 STEPS = {"arrival", "budgets", "dimension_step", "fact_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance", "materialized", "reconciling", "rewinding", "sweeping", "alerting"}
 HANDLERS = {"pipeline"}
 

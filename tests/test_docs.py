@@ -11,6 +11,7 @@ import yaml
 
 from local.place import ROOT
 from local.rig import Rig
+from tests.operating.watching import run_script, watched
 from tests.rig import ONLINE_RETAIL, RETAIL, rigged
 from tests.said import (
     anchors,
@@ -54,6 +55,9 @@ def test_every_link_and_file_named_is_there(page: Path):
 @pytest.fixture(scope="module")
 def retail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with rigged(tmp_path_factory.mktemp("docs") / "rig", RETAIL) as made:
+        watched(made.account)  # pages ask what the administrator's scripts make, too
+        run_script(made.account, "13_cost")
+        made.account.usage.flush()
         yield made
 
 

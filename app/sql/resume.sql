@@ -53,6 +53,7 @@ IMPORTS = (
     '/procedures/sweeping.py',
     '/procedures/tagging.py',
     '/procedures/taskgraph.py',
+    '/procedures/telling.py',
     '/procedures/told.py',
     '/procedures/transform_example.py',
     '/procedures/transforming.py',
