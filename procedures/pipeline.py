@@ -141,6 +141,8 @@ def replay_quarantine(session: Session, source: str, check_name: str | None = No
 @tagging.cleared
 def correct_quarantine(session: Session, quarantine_id: str, corrected: Any) -> dict[str, Any]:
     """Gives one waiting row other values, as its file should have held them."""
+    if not quarantine_id:
+        raise LookupError("No quarantine_id was given; it is NULL. Ids are in control.quarantine, column quarantine_id.")
     source = quarantine_id.partition("/")[0]
     return replaying.correct(run_of_source(session, source), source, quarantine_id, corrected)
 
