@@ -1,6 +1,7 @@
 """The handlers that SQL calls: arguments become objects, one step runs, its log is written, counts go back."""
 
 import json
+import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -339,8 +340,14 @@ def run_of_source(session: Session, source: str) -> Run:
 
 def quick(session: Session) -> Session:
     """The session with fewer questions to the server: frames know their columns from how they were built."""
+    # The client warns that the setting is experimental; said by every process, it would fill terminals and event tables.
+    logging.getLogger("snowflake.snowpark").addFilter(is_news)
     session.reduce_describe_query_enabled = True
     return session
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    return "reduce_describe_query_enabled" not in record.getMessage()
 
 
 def applied_names(session: Session) -> list[str]:
