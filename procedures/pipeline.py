@@ -39,9 +39,9 @@ class StepUnknown(LookupError):
 
     error_class = "contract"
 
-    def __init__(self, step: str) -> None:
-        self.step = step
-        super().__init__(f"No step `{step}`. Steps are: begin, {', '.join(STEPS)}, sweep, finish")
+    def __init__(self, pipeline: str, step: str, known: Sequence[str]) -> None:
+        self.pipeline, self.step = pipeline, step
+        super().__init__(f"{pipeline}: {unknown('step', step, known)}")
 
 
 class RunFailed(RuntimeError):
@@ -68,6 +68,9 @@ def run_step(session: Session, pipeline: str, step: str, target: str) -> dict[st
     """Runs one step: what a task of the graph calls."""
     run_id, by = graph_run_id(session)
     run = open_run(session, pipeline, run_id, by)
+    known = [title_of(task.step, task.target) for task in taskgraph.plan(run.pipeline)]
+    if title_of(step, target) not in known:  # before it is in the log: an alert about no step would never be over
+        raise StepUnknown(pipeline, title_of(step, target), known)
     if by == "task":
         return run_one(run, step, target)
     with announced(run, title_of(step, target)):
@@ -303,8 +306,6 @@ def moved(run: Run, step: str, target: str, is_asked: bool = False) -> dict[str,
         return upkeep.finish(run)
     if step == "sweep":
         return sweeping.sweep(run).counts()
-    if step not in STEPS:
-        raise StepUnknown(step)
     return STEPS[step](run, target).counts()
 
 
