@@ -68,7 +68,7 @@ def source_lines(pipeline: str, table: Table) -> Iterator[str]:
     key, why_key = key_of(table)
     time, why_time = time_of(table)
     by_title = {profile.title: column for column, profile in columns.items()}
-    yield f"  {table.name}:  # {len(table.files)} files, {table.row_count:,} rows{' looked at' if table.is_cut else ''}: {table.files[0].name}{' …' if len(table.files) > 1 else ''}"
+    yield f"  {table.name}:  # {len(table.files)} file{'s' if len(table.files) > 1 else ''}, {table.row_count:,} rows{' looked at' if table.is_cut else ''}: {table.files[0].name}{' …' if len(table.files) > 1 else ''}"
     yield f"    files: {{prefix: {pipeline}/{table.name}/, format: {table.format}}}"
     yield f"    key: [{', '.join(by_title.get(title, title) for title in key)}]  # {why_key}"
     yield f"    effective_at: {by_title[time] if time else 'arrived_at'}  # {why_time}"

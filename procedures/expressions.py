@@ -142,13 +142,13 @@ def shape_problems(pieces: Sequence[Token], columns: Collection[str]) -> Iterato
         yield f"it begins in the middle, with `{first.text}`"
 
 
-def unknown(what: str, word: str, known: Collection[str]) -> str:
-    """One sentence for a word nobody declared, with the nearest one that is.
+def unknown(what: str, word: str, known: Collection[str], meant: str | None = None) -> str:
+    """One sentence for a word nobody declared, with the one that is `meant`, else the nearest.
 
     >>> unknown("type", "txt", ["text", "number"])
     'unknown type `txt`; did you mean `text`? Known types: number, text'
     """
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = [meant] if meant else difflib.get_close_matches(word, list(known), n=1)
     hint = f"; did you mean `{near[0]}`?" if near else "."
     return f"unknown {what} `{word}`{hint} Known {what}s: {', '.join(sorted(known)) or 'none'}"
 

@@ -1,6 +1,7 @@
 """The handlers that SQL calls: arguments become objects, one step runs, its log is written, counts go back."""
 
 import json
+import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,9 +40,9 @@ class StepUnknown(LookupError):
 
     error_class = "contract"
 
-    def __init__(self, step: str) -> None:
-        self.step = step
-        super().__init__(f"No step `{step}`. Steps are: begin, {', '.join(STEPS)}, sweep, finish")
+    def __init__(self, pipeline: str, step: str, known: Sequence[str]) -> None:
+        self.pipeline, self.step = pipeline, step
+        super().__init__(f"{pipeline}: {unknown('step', step, known)}")
 
 
 class RunFailed(RuntimeError):
@@ -68,6 +69,9 @@ def run_step(session: Session, pipeline: str, step: str, target: str) -> dict[st
     """Runs one step: what a task of the graph calls."""
     run_id, by = graph_run_id(session)
     run = open_run(session, pipeline, run_id, by)
+    known = [title_of(task.step, task.target) for task in taskgraph.plan(run.pipeline)]
+    if title_of(step, target) not in known:  # before it is in the log: an alert about no step would never be over
+        raise StepUnknown(pipeline, title_of(step, target), known)
     if by == "task":
         return run_one(run, step, target)
     with announced(run, title_of(step, target)):
@@ -142,6 +146,8 @@ def replay_quarantine(session: Session, source: str, check_name: str | None = No
 @tagging.cleared
 def correct_quarantine(session: Session, quarantine_id: str, corrected: Any) -> dict[str, Any]:
     """Gives one waiting row other values, as its file should have held them."""
+    if not quarantine_id:
+        raise LookupError("No quarantine_id was given; it is NULL. Ids are in control.quarantine, column quarantine_id.")
     source = quarantine_id.partition("/")[0]
     return replaying.correct(run_of_source(session, source), source, quarantine_id, corrected)
 
@@ -305,8 +311,6 @@ def moved(run: Run, step: str, target: str, is_asked: bool = False) -> dict[str,
         return upkeep.finish(run)
     if step == "sweep":
         return sweeping.sweep(run).counts()
-    if step not in STEPS:
-        raise StepUnknown(step)
     return STEPS[step](run, target).counts()
 
 
@@ -342,8 +346,14 @@ def run_of_source(session: Session, source: str) -> Run:
 
 def quick(session: Session) -> Session:
     """The session with fewer questions to the server: frames know their columns from how they were built."""
+    # The client warns that the setting is experimental; said by every process, it would fill terminals and event tables.
+    logging.getLogger("snowflake.snowpark").addFilter(is_news)
     session.reduce_describe_query_enabled = True
     return session
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    return "reduce_describe_query_enabled" not in record.getMessage()
 
 
 def applied_names(session: Session) -> list[str]:

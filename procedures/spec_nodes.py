@@ -20,6 +20,13 @@ DURATION = re.compile(r"(\d{1,6})\s*(second|minute|hour|day)s?")
 BUDGET = re.compile(r"(\d{1,6})\s*(second|minute|hour)s? a day")
 SIDE_BY_SIDE = 100  # steps of a graph, at most, that run at once: a day may hold so many days of work
 SHARE = re.compile(r"quarantined\s*>\s*(\d{1,2}|100)\s*%")
+ELSEWHERE = {  # types as other systems call them, which are not the nearest by their letters: `int` is near `variant`
+    **dict.fromkeys(("int", "bigint", "smallint", "long"), "integer"),
+    **dict.fromkeys(("string", "varchar", "char", "str"), "text"),
+    **dict.fromkeys(("decimal", "numeric", "float", "double", "real"), "number"),
+    **dict.fromkeys(("datetime", "timestamp_ntz", "timestamp_tz", "timestamptz"), "timestamp"),
+    **dict.fromkeys(("json", "object", "array"), "variant"),
+}
 LONGEST_NAME = 64  # names of tasks, keys and stage tables are made of several
 
 
@@ -174,7 +181,7 @@ class Node:
     def type(self) -> str:
         word = self.text()
         if word and not is_type(word):
-            self.wrong(unknown("type", word, [*TYPES, "number(p,s)"]))
+            self.wrong(unknown("type", word, [*TYPES, "number(p,s)"], ELSEWHERE.get(word.lower().partition("(")[0])))
             return "text"
         return word or "text"
 

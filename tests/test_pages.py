@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
+import spec_file
 
 from local.cli import main
 from local.place import ROOT
 from local.rig import Rig
 from local.show import answer_text
+from local.spec_test import results
 from tests.pages import disagreements
 from tests.rig import RETAIL, rigged
 
@@ -54,6 +56,20 @@ def test_the_quickstart_typed_as_it_stands_gives_what_it_shows(
     called = [json.loads(answer) for sql, answer in found if "CALL" in sql]
     assert [answer.get("failed_checks") for answer in called[:2]] == [[], {}]
     assert called[2]["status"] == "succeeded" and called[3]["checks"]["evaluated"]["amount_is_positive"] == "passed"
+
+
+def test_the_file_of_the_walk_to_a_new_pipeline_is_right_its_example_holds_and_its_mistake_is_told_as_shown():
+    text = (ROOT / "docs/new-pipeline.md").read_text(encoding="utf-8")
+    spec = next(block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if block.startswith("pipeline:"))
+    told = re.search(r"```text\n(shop.yml.*?), …\n", text)[1]
+
+    with pytest.raises(spec_file.SpecRefused) as refused:
+        spec_file.parse(spec.replace("quantity:    {type: integer", "quantity:    {type: int"), "shop.yml")
+
+    assert str(refused.value).startswith(told)
+    assert [(example.name, wrong) for example, wrong in results(spec_file.parse(spec), spec)] == [
+        ("a cancelled line is subtracted, by the clock of London", [])
+    ]
 
 
 def shown(rig: Rig, sql: str) -> str:

@@ -226,3 +226,13 @@ def test_the_control_table_says_where_each_step_stands_and_what_its_last_batch_h
 
     assert found[0][0:2] == ("orders", 86400) and found[0][3] > 0 and str(found[0][2]) == "2024-06-01 01:00:00"
     assert found[0][4:] == ("succeeded", 8, 4, 3, 1)
+
+
+@pytest.mark.parametrize(("step", "target"), [("laod", "orders"), ("load", "order"), ("load", "")])
+def test_a_step_nobody_knows_is_refused_with_those_there_are_and_is_no_failure_of_the_pipeline(shop, step, target):
+    before = shop.log("TRUE")
+
+    with pytest.raises(shop.handlers.StepUnknown, match="unknown step .*load orders"):
+        shop.handlers.run_step(shop.session, "shop", step, target)
+
+    assert shop.log("TRUE") == before

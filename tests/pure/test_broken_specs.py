@@ -79,7 +79,7 @@ def test_the_file_the_faults_are_put_into_has_none():
         pytest.param("effective_at: changed_at", "effective_at: name", 8, "sources.people.effective_at", "must be a timestamp, a date or an integer", id="a name for a time"),
         pytest.param("effective_at: changed_at", "effective_at: changed", 8, "sources.people.effective_at", "did you mean `changed_at`?", id="a time nobody declared"),
         pytest.param("quarantined > 20%", "20%", 9, "sources.people.stop_if", "expected `quarantined > 20%`", id="a share of what"),
-        pytest.param("id: {type: integer}\n      name", "id: {type: int}\n      name", 11, "sources.people.columns.id.type", "unknown type `int`", id="another system's type"),
+        pytest.param("id: {type: integer}\n      name", "id: {type: int}\n      name", 11, "sources.people.columns.id.type", "unknown type `int`; did you mean `integer`", id="another system's type"),
         pytest.param("type: integer}\n      name", "type: 'number(2,12)'}\n      name", 11, "sources.people.columns.id.type", "unknown type `number(2,12)`", id="more decimals than digits"),
         pytest.param("clean: [trim]", "clean: [strip]", 12, "sources.people.columns.name.clean[0]", "unknown cleaning `strip`", id="a cleaning nobody knows"),
         pytest.param("clean: [trim]", "required: maybe", 12, "sources.people.columns.name.required", "unknown value `maybe`", id="neither true nor false"),

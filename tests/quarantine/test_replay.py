@@ -205,6 +205,8 @@ def test_a_row_that_is_released_or_not_there_cannot_be_corrected(shop, three_wai
         shop.correct(place(three_waiting, 2), {"age": "3"})
     with pytest.raises(LookupError, match="No row"):
         shop.correct("customers/never/1", {"age": "3"})
+    with pytest.raises(LookupError, match="is NULL"):
+        shop.handlers.correct_quarantine(shop.session, None, {"age": "3"})
 
 
 def test_a_record_is_corrected_inside_and_what_it_does_not_say_stays_unsaid(shop):
