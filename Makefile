@@ -31,11 +31,8 @@ test-all: $(READY) ## all tests, and the properties on a thousand streams and mo
 bench: $(READY)  ## speed and memory beside hand-written SQL, as ratios (about 10 minutes)
 	@$(VENV)/bin/python -W ignore -m tests.bench
 
-console: $(READY) .venv-console/ready ## the operators' page of the running local account, in a browser
+console: $(READY) ## the operators' page of the running local account, in a browser
 	@$(VENV)/bin/firn console
-
-.venv-console/ready: app/console/requirements.txt
-	@rm -rf .venv-console && $(PYTHON) -m venv .venv-console && .venv-console/bin/python -m pip install --quiet --disable-pip-version-check --requirement app/console/requirements.txt && touch $@
 
 imports: $(READY) ## write the IMPORTS of app/sql/*.sql from what the handlers import
 	@$(VENV)/bin/python -m local.imports

@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.place import ROOT, Place
+from local.place import ROOT, NotRunning, Place, free_soon
 
 PAGE = ROOT / "app" / "console" / "console.py"
-PYTHON = ROOT / ".venv-console" / "bin" / "python"  # an environment of its own: Streamlit takes no pandas 3, which the rest uses
 PORT = 18767
 
 
@@ -25,26 +25,31 @@ def add(commands: Any) -> None:
 
 
 def console(place: Place, arguments: argparse.Namespace) -> int:
-    if not PYTHON.exists():
-        print("firn: the page's environment is not there yet; make it and open the page with: make console", file=sys.stderr)
-        return 2
-    command = [
-        *(str(PYTHON), "-m", "streamlit", "run", str(PAGE)),
-        *("--server.address", "127.0.0.1", "--server.port", str(arguments.port), "--server.headless", "true"),
-        *("--browser.gatherUsageStats", "false", "--client.toolbarMode", "viewer", "--secrets.files", str(secrets(place))),
-    ]
+    login = place.login()
+    if not free_soon(arguments.port):
+        raise NotRunning(f"port {arguments.port}, wanted for the page, is in use by another program. Choose another: firn console --port {arguments.port + 100}")
     print(f"http://127.0.0.1:{arguments.port}   stop with Ctrl-C", flush=True)
     try:
-        return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT / "procedures"), "PYTHONWARNINGS": "ignore"}).returncode
+        return subprocess.run(**served(arguments.port, secrets(place.folder, login))).returncode
     except KeyboardInterrupt:
         return 0
 
 
-def secrets(place: Place) -> Path:
+def served(port: int, secrets_file: Path) -> dict[str, Any]:
+    """How the page is served: what subprocess.run or Popen is given.  It listens on this machine only and asks nobody anything."""
+    command = [
+        *(sys.executable, "-m", "streamlit", "run", str(PAGE)),
+        *("--server.address", "127.0.0.1", "--server.port", str(port), "--server.headless", "true", "--server.fileWatcherType", "none"),
+        *("--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal", "--secrets.files", str(secrets_file)),
+    ]
+    # The folder is the page's, where Streamlit looks for .streamlit/config.toml, as Snowflake does beside the page.
+    return {"args": command, "cwd": PAGE.parent, "env": {**os.environ, "PYTHONPATH": str(ROOT / "procedures"), "PYTHONWARNINGS": "ignore"}}
+
+
+def secrets(folder: Path, login: Mapping[str, Any]) -> Path:
     """The page's connection, readable by its owner only; in Snowflake the page is given its session instead."""
-    file = place.folder / "console.toml"
+    file = folder / "console.toml"
     file.touch(mode=0o600)
-    login = {**place.login(), "database": "FIRN", "schema": "CORE"}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in login.items()]
-    file.write_text("\n".join(["[connections.snowflake]", *lines]) + "\n")
+    said = {**login, "database": "FIRN", "schema": "CORE"}
+    file.write_text("\n".join(["[connections.snowflake]", *(f"{name} = {json.dumps(value)}" for name, value in said.items())]) + "\n")
     return file

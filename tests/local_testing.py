@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy
 import pandas
 import pytest
 import snowflake.snowpark.functions as F
 import snowflake.snowpark.types as T
 import sql_columns
 import validity
+from pandas.core.groupby.ops import BaseGrouper
 from snowflake.snowpark import Column
-from snowflake.snowpark.mock import ColumnEmulator, ColumnType, TableEmulator, _plan, _util, patch
+from snowflake.snowpark.mock import ColumnEmulator, ColumnType, TableEmulator, _functions, _plan, _util, patch
 from snowflake.snowpark.mock._functions import mock_iff
 
 
@@ -73,6 +75,18 @@ def added(part: str, count: ColumnEmulator, at: ColumnEmulator) -> ColumnEmulato
         return moment + timedelta(seconds=float(by) * UNITS[part.lower()])
 
     found = [None if is_null(n) or is_null(a) else moved(a, n) for n, a in zip(count, at, strict=True)]
+    result = ColumnEmulator(data=found, dtype=object)
+    result.sf_type = ColumnType(at.sf_type.datatype, True)
+    return result
+
+
+truncating = _functions.mock_date_trunc
+
+
+@patch(F.date_trunc)
+def truncated(part: str, at: ColumnEmulator) -> ColumnEmulator:
+    """DATE_TRUNC; what local testing's own gives stays a timestamp when it is cast to a date."""
+    found = [item.to_pydatetime() if isinstance(item, pandas.Timestamp) else item for item in truncating(part, at)]
     result = ColumnEmulator(data=found, dtype=object)
     result.sf_type = ColumnType(at.sf_type.datatype, True)
     return result
@@ -207,13 +221,21 @@ def known_attributes(plan: Any) -> Any:
     return plan._attributes
 
 
+def in_order(groups: BaseGrouper) -> dict[int, numpy.ndarray]:
+    """The rows of each group, the groups in the order in which going over them gives them."""
+    ids, _, count = groups.group_info
+    by_group = numpy.argsort(ids, kind="stable")
+    return dict(enumerate(numpy.split(by_group, numpy.searchsorted(ids[by_group], range(1, count)))))
+
+
 @contextmanager
 def repaired() -> Iterator[None]:
     """Repairs of local testing that are no functions.
 
-    - Ordering: pandas 3 turns None in a text column into NaN, which its comparison does not expect.
+    - Ordering: None in a text column may come as NaN, which its comparison does not expect.
     - `REGEXP` fails on NULL; Snowflake gives NULL.
     - A filter leaves gaps in the row numbers of pandas, and functions on what is left then mix up rows.
+    - Windows: pandas 2 goes over the partitions of a window in another order than over their rows, and LEAD and LAG need one order.
     - `sql_expr` is missing: expressions of the pipeline files are translated by sqlglot into Columns.
     - Plans are computed again and again: see `Computed`.
     """
@@ -234,6 +256,7 @@ def repaired() -> Iterator[None]:
         monkeypatch.setattr(_plan, "describe", computed.describe)
         monkeypatch.setattr(_plan, "execute_mock_plan", computed.execute)
         monkeypatch.setattr(_plan.MockExecutionPlan, "attributes", property(known_attributes))
+        monkeypatch.setattr(BaseGrouper, "indices", property(in_order))
         monkeypatch.setattr(Column, "equal_null", lambda self, other: F.equal_null(self, other))
         monkeypatch.setattr(F, "sql_expr", sql_columns.column)
         yield
