@@ -155,12 +155,43 @@ def lines_of(run: Run, source: Source, key: Mapping[str, Any]) -> list[dict[str,
 
 
 def entries_of(run: Run, source: Source, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the ledger has of the contents these rows stand in."""
+    """What is known of the contents these rows stand in: the ledger's entries, and what was folded into the record of files."""
     contents = sorted({str(row["content_key"]) for row in rows})
     if not contents:
         return []
-    ledger = watermark.entries(run.session.table(watermark.LEDGER), run.pipeline.name, source)
-    return [values(row) for row in ledger.filter(F.col("content_key").in_(contents)).collect()]
+    ledger, files = (
+        [values(row) for row in watermark.entries(run.session.table(table), run.pipeline.name, source).filter(F.col("content_key").in_(contents)).collect()]
+        for table in (watermark.LEDGER, watermark.FILES)
+    )
+    return [*ledger, *unfolded(files, ledger)]
+
+
+def unfolded(files: Sequence[Mapping[str, Any]], ledger: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The entries that files' records were made of, as far as they tell.
+
+    A record counts the places that came again and does not say which. A file comes whole: where the count is the content's
+    places once or several times over, it was all of them; another count names no place, and gives no entry.
+
+    >>> taken = {"file_name": "a.csv", "content_key": "A", "first_row": 1, "last_row": 3, "rows_duplicate": 0, "last_loaded_at": 1}
+    >>> again = {"file_name": "b.csv", "content_key": "A", "first_row": None, "last_row": None, "rows_duplicate": 3, "last_loaded_at": 2}
+    >>> [(entry["file_name"], entry["first_row"], entry["last_row"], entry["is_duplicate"]) for entry in unfolded([taken, again], [])]
+    [('a.csv', 1, 3, False), ('b.csv', 1, 3, True)]
+    >>> unfolded([{**again, "rows_duplicate": 2}], [{**taken, "is_duplicate": False}])
+    []
+    """
+    own = [{name: file[name] for name in ("file_name", "content_key", "first_row", "last_row")} | {"loaded_at": file["last_loaded_at"]} for file in files]
+    found = [{**entry, "is_duplicate": False} for entry in own if entry["first_row"] is not None]
+    places: dict[str, tuple[int, int]] = {}
+    for entry in (*found, *ledger):
+        if not entry["is_duplicate"]:
+            first, last = places.get(entry["content_key"], (entry["first_row"], entry["last_row"]))
+            places[entry["content_key"]] = min(first, entry["first_row"]), max(last, entry["last_row"])
+    for file, entry in zip(files, own, strict=True):
+        if file["rows_duplicate"] and entry["content_key"] in places:
+            first, last = places[entry["content_key"]]
+            if file["rows_duplicate"] % (last - first + 1) == 0:
+                found.append({**entry, "first_row": first, "last_row": last, "is_duplicate": True})
+    return found
 
 
 def is_inside(row: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import explaining
+import filing
 import pytest
+import writing
+from runs import utc_now
 
 from tests.gold.landing import LINE, Landing
 
@@ -111,16 +117,35 @@ def test_the_lines_that_name_nobody_are_a_group_of_their_own(landing):
     assert found["agrees"] and found["facts"] == [{"order_id": "nobody", "line_no": 1}]
 
 
-def test_after_the_sweep_the_ledger_still_knows_of_the_file_that_came_twice(landing):
-    swept = "DELETE FROM firn_landing.bronze.orders WHERE _file_name LIKE '%again%'"
-    kept = landing.rows("SELECT * FROM firn_landing.bronze.orders WHERE _file_name LIKE '%again%'")
-    landing.bench.duck(swept)
+@contextmanager
+def swept(landing: Landing, files: str) -> Iterator[None]:
+    """Bronze without the orders of these files, for as long as it is looked at."""
+    kept = landing.rows(f"SELECT * FROM firn_landing.bronze.orders WHERE _file_name LIKE '{files}'")
+    landing.bench.duck(f"DELETE FROM firn_landing.bronze.orders WHERE _file_name LIKE '{files}'")
     try:
-        found = told(landing, "fact_orders", order_id="stranger", line_no=1)
+        yield
     finally:
         for row in kept:
             landing.bench.duck(f"INSERT INTO firn_landing.bronze.orders VALUES ({', '.join('?' * len(row))})", list(row.values()))
 
+
+def test_after_the_sweep_the_ledger_still_knows_of_the_file_that_came_twice(landing):
+    with swept(landing, "%again%"):
+        found = told(landing, "fact_orders", order_id="stranger", line_no=1)
+
+    assert places(found["duplicates"]) == [f"shop/orders/a_again.csv:{LINE['stranger']}"]
+
+
+def test_after_the_fold_the_record_of_files_knows_of_the_file_that_came_twice(landing):
+    """Entries of files that are gone from bronze are folded into one row per file, and leave the ledger."""
+    session, orders = landing.bench.session, landing.spec.source("orders")
+    with swept(landing, "%"), writing.transaction(session) as opened:
+        opened.keep = False
+        folded = filing.fold(session, "firn_landing.bronze.orders", landing.spec.name, orders, dt.datetime(2100, 1, 1), utc_now())
+        left = session.sql("SELECT COUNT(*) FROM control.ledger WHERE source = 'orders'").collect()[0][0]
+        found = told(landing, "fact_orders", order_id="stranger", line_no=1)
+
+    assert (folded, left) == (3, 0)
     assert places(found["duplicates"]) == [f"shop/orders/a_again.csv:{LINE['stranger']}"]
 
 

@@ -8,7 +8,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("module", ["names", "expressions", "formats", "spec_columns", "ddl", "validity", "local.show", "tests.said"])
+@pytest.mark.parametrize("module", ["names", "expressions", "formats", "spec_columns", "ddl", "validity", "calendars", "provenance", "local.show", "tests.said"])
 def test_docstrings_are_true(module):
     result = doctest.testmod(importlib.import_module(module))
 
