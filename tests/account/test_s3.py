@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 import pytest
 
 from local import s3 as local_s3
+from local.s3_queues import answer_without_counting
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,6 +89,26 @@ def test_an_overwritten_object_leaves_no_bytes_behind(tmp_path, server):
         client.put_object(Bucket="landing", Key="a", Body=body)
 
     assert [p.read_bytes() for p in (tmp_path / "s3" / "objects").iterdir()] == [b"three"]
+
+
+def test_a_queue_answers_as_motos_does_without_counting_its_messages_for_each():
+    from moto.sqs.models import Message, Queue, SQSBackend
+
+    now, motos_messages, motos_is_kept = time.time() * 1000, Queue.messages.fget, SQSBackend.is_message_valid_based_on_retention_period
+    backend = SQSBackend("us-east-1", "123456789012")
+    queue = backend.create_queue("landing", {})
+    for name, visible_at, delayed_until, sent in (("new", 0, 0, now), ("received", now + 9e5, 0, now), ("delayed", 0, now + 9e5, now), ("old", 0, 0, now - 5 * 86_400_000)):
+        message = Message(name, "{}")
+        message.visible_at, message.delayed_until, message.sent_timestamp = visible_at, delayed_until, sent
+        queue._messages.append(message)
+    expected = [m.id for m in motos_messages(queue)], [m.id for m in queue._messages if motos_is_kept(backend, "landing", m)]
+    try:
+        answer_without_counting()
+        assert ([m.id for m in queue.messages], [m.id for m in queue._messages if backend.is_message_valid_based_on_retention_period("landing", m)]) == expected
+    finally:
+        Queue.messages, SQSBackend.is_message_valid_based_on_retention_period = property(motos_messages), motos_is_kept
+
+    assert expected == (["new", "old"], ["new", "received", "delayed"])
 
 
 def test_roles_survive(tmp_path, server):
