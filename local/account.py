@@ -15,7 +15,7 @@ import pyarrow as pa
 import sqlglot
 from snowflake.connector.errors import Error
 
-from local import alerts, functions_python, grants, notifications, outbox, routines, stages, statements, streams, usage, wire
+from local import alerts, directories, functions_python, grants, notifications, outbox, routines, stages, statements, streams, usage, wire
 from local.answer import Answer
 from local.catalog import Catalog
 from local.duck import Duck
@@ -143,6 +143,8 @@ class Account:
             statements.check_known(words, sql)
             if "SYSTEM$" in sql.upper() or any(name in sql.upper() for name in statements.TABLE_FUNCTIONS):
                 sql = statements.expand_functions(self, session, sql)
+            if "DIRECTORY" in sql.upper() and "@" in sql:
+                sql = directories.expanded(self, session, sql)
             answer = self._duck(session, sql, params, describe)
             if words[1:2] == ("TABLE",) and not describe:
                 statements.after_table_change(self, session, words, sql)

@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from snowflake.connector.errors import ProgrammingError
+
 from ingest.generate import generate
 from ingest.generate_sales import TABLE
 from local import demo_sales
@@ -66,7 +68,7 @@ def through_the_graph(place: Place, arguments: argparse.Namespace, step: Steps, 
     step("`snow sql -q \"CALL firn.core.run_pipeline()\"`: " + outcome_of_call(called.stdout or ""))
     print()
     report(place)
-    wrong = reconcile(place, truth, demo_sales.compared(place, shop))
+    wrong = reconcile(place, truth, demo_sales.compared(place, shop)) + unbalanced(place)
     print()
     print("Go on:   .venv/bin/firn sql \"select * from gold.dim_customer limit 5\"      .venv/bin/firn status      .venv/bin/firn down")
     print(f"The account goes on running and its data stays in {relative(place.folder)}. Drop a file of your own: the graph looks every 10 seconds.")
@@ -179,6 +181,21 @@ def reconcile(place: Place, truth: dict[str, Any], sales: list[tuple[str, Any, A
     print_table(["count", "made", "found", ""], [(n, m, f, "differs" if n in wrong else "=") for n, m, f in rows], indent="  ")
     print(f"  {len(rows)} counts, {len(wrong)} differ" + (": " + ", ".join(wrong) if wrong else ""))
     return wrong
+
+
+def unbalanced(place: Place) -> list[str]:
+    """What the account says of itself, bucket included: prints a line, gives what differs."""
+    try:
+        told = json.loads(query(place, "CALL firn.core.reconcile()")[0]["reconcile"])
+    except ProgrammingError as error:  # it raises when two sides do not agree, and names them
+        print(f"  CALL firn.core.reconcile(): {error.msg}")
+        return ["core.reconcile"]
+    found = [comparison for pipeline in told.get("pipelines", [told]) for comparison in pipeline["comparisons"]]
+    bucket = [comparison for comparison in found if comparison["comparison"] == "bucket and bronze"]
+    not_made = [f"{c['part']}, {c['comparison']}" for c in found if c["differences"] is None or c.get("stale")]
+    files = sum(c["found"] or 0 for c in bucket)
+    print(f"  CALL firn.core.reconcile(): {len(found)} comparisons, 0 differ; {files} files of the bucket seen, {sum(c.get('under_way', 0) for c in bucket)} on their way")
+    return [f"core.reconcile: {name} not made" for name in not_made]
 
 
 def versions(place: Place, dimension: str, key: str) -> dict[str, int]:

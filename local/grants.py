@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from local.session import Session
 
 
+DIRECTORY = "_firn_directory_"  # with a stage's schema and name after it: its directory table
+
+
 @dataclass(frozen=True)
 class Use:
     """One table a statement touches. `locks` is true for what waits for other writers (UPDATE, DELETE, MERGE, TRUNCATE)."""
@@ -106,7 +109,12 @@ def check_statement(account: Account, session: Session, sql: str) -> None:
             continue  # the account's own answers, made for this session
         if len(use.parts) == 1 and not session.schema:
             continue  # DuckDB says what is missing
-        check(account, session, use.privilege, session.resolve(use.parts))
+        name = session.resolve(use.parts)
+        if name[2].startswith(DIRECTORY):  # what DIRECTORY(@stage) became: the right is the stage's
+            schema, _, stage = name[2].removeprefix(DIRECTORY).partition(".")
+            check(account, session, "USAGE", (name[0], schema, stage), "Stage")
+        else:
+            check(account, session, use.privilege, name)
 
 
 def check(account: Account, session: Session, privilege: str, name: tuple[str, str, str], kind: str = "Object") -> None:

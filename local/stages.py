@@ -4,7 +4,8 @@ docs.snowflake.com/en/sql-reference/sql/create-stage, …/put, …/list. Files o
 <account>/stages/DATABASE/SCHEMA/STAGE/…; the client copies them itself (location type LOCAL_FS), as both run on one machine.
 
 Differs: a PUT with OVERWRITE = FALSE leaves files that are there alone, but reports them as UPLOADED or not at all
-where Snowflake says SKIPPED. Refused: credentials in CREATE STAGE (use a storage integration), directory tables.
+where Snowflake says SKIPPED. Refused: credentials in CREATE STAGE (use a storage integration).
+Directory tables: local/directories.py.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from local import pipes_access
+from local import directories, grants, pipes_access
 from local.answer import Answer, status, table
 from local.errors import exists, failed, missing, refused, syntax
 from local.pipes_access import check_schema, file_format_of, is_allowed, options_text, shown
@@ -204,12 +205,15 @@ def create_stage(account: Account, session: Session, reader: Reader) -> Answer:
         "integration": integration,
         "format": file_format_of(account, session, options.get("FILE_FORMAT", {})),
         "comment": options.get("COMMENT", ""),
-        "has_directory": bool((options.get("DIRECTORY") or {}).get("ENABLE")),
+        "has_directory": False,
         "temporary": session.token if is_temporary else None,
     }
     if replace:
         drop_stage_of(account, database, schema, name)
-    account.catalog.put("stage", name, database=database, schema=schema, **properties)
+    stage = account.catalog.put("stage", name, database=database, schema=schema, **properties)
+    grants.owned(account, session, (database, schema, name))
+    if directory := options.get("DIRECTORY"):
+        directories.created_with(account, stage, directory)
     if not url:
         stage_folder(account, database, schema, name).mkdir(parents=True, exist_ok=True)
     return status(f"Stage area {name} successfully created.")
@@ -230,6 +234,8 @@ def check_integration(account: Account, name: str, url: str) -> None:
 
 def drop_stage_of(account: Account, database: str, schema: str, name: str) -> bool:
     shutil.rmtree(stage_folder(account, database, schema, name), ignore_errors=True)
+    if stage := account.catalog.get("stage", name, database=database, schema=schema):
+        directories.forget(account, stage)
     return account.catalog.drop("stage", name, database=database, schema=schema)
 
 

@@ -11,6 +11,7 @@ from sqlglot import exp
 from local import (
     alerts,
     apps,
+    directories,
     grants,
     notifications,
     packages,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from local.account import Account
     from local.session import Session
 
-MODULES = (alerts, apps, grants, notifications, packages, pipes, recorded, routines, settings, stages, streams, tasks, usage)
+MODULES = (alerts, apps, directories, grants, notifications, packages, pipes, recorded, routines, settings, stages, streams, tasks, usage)
 STATEMENTS = {words: handler for module in MODULES for words, handler in getattr(module, "STATEMENTS", {}).items()}
 FUNCTIONS = {name.upper(): f for module in MODULES for name, f in getattr(module, "FUNCTIONS", {}).items()}
 PROCEDURES = {name.upper(): f for module in MODULES for name, f in getattr(module, "PROCEDURES", {}).items()}  # for CALL only

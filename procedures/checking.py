@@ -1,12 +1,14 @@
 """The library of checks on frames: conditions of a row, of its file, and of what came before it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import and_, or_
 
 import snowflake.snowpark.functions as F
+import told
 from snowflake.snowpark import Column, DataFrame, Window
+from snowflake.snowpark.types import DataType
 from spec_columns import OF_FILES, OF_SILVER, constant
 from specs import Check, Source
 
@@ -68,39 +70,57 @@ def of_rows(source: Source) -> Source:
     return replace(source, checks=tuple(check for check in source.checks if check.test not in (*OF_FILES, *OF_SILVER)))
 
 
-def with_references(rows: DataFrame, source: Source, others: Mapping[str, DataFrame]) -> DataFrame:
+def with_references(rows: DataFrame, source: Source, others: Mapping[str, DataFrame], types: Mapping[str, DataType]) -> DataFrame:
     """Rows with `<check>_known`: the value as another source's living events have it, NULL where none does.
 
     `others` are silver tables by source.  A reference is judged once, when its row is loaded; the load of the other
     source comes before, in every run.
     """
+    given = rows
     for check in source.checks:
         if check.test == "references":
             other, column = str(check.values[0]), str(check.values[1])
-            living = others[other].filter(~F.col("is_deleted"))
-            known = living.select(F.col(column).alias(f"{check.name}_known")).distinct()
+            living = others[other].filter(~F.col("is_deleted")).select(F.col(column).alias(f"{check.name}_known"))
+            value = types[check.columns[0]]
+            held = told.remembered(living, [f"{check.name}_known"], {f"{check.name}_known": value})
+            known = told.distinct(asked_for(held, (f"{check.name}_known",), given, (check.columns[0],), {check.columns[0]: value}))
             rows = rows.join(known, on=F.col(check.columns[0]) == F.col(f"{check.name}_known"), how="left")
     return rows
 
 
-def with_owners(rows: DataFrame, silver: DataFrame, source: Source, columns: tuple[str, ...]) -> DataFrame:
+def with_owners(
+    rows: DataFrame, silver: DataFrame, source: Source, columns: tuple[str, ...], types: Mapping[str, DataType]
+) -> DataFrame:
     """Checked rows with what the `unique` checks found: their names join failed_checks or warned_checks.
 
     Values belong to the key that brought them first: to the one in silver, else to the first row that passes all
     other checks, in the order of arrival.  A row of another key fails, however the rows fall into batches, and also
     when that key has other values by now.  Values with a NULL among them belong to nobody.
     """
+    given = rows
     binding = sorted((check for check in source.checks if check.test == "unique"), key=lambda check: check.otherwise == "warn")
     for check in binding:
-        rows = with_owner(rows, silver, source, check, columns)
+        used = tuple(dict.fromkeys((*source.key, *check.columns)))
+        living = told.remembered(silver.filter(~F.col("is_deleted")).select(*[F.col(name) for name in used]), used, types)
+        rows = with_owner(rows, asked_for(living, check.columns, given, check.columns, types), source, check, columns)
     return rows
 
 
-def with_owner(rows: DataFrame, silver: DataFrame, source: Source, check: Check, columns: tuple[str, ...]) -> DataFrame:
+def asked_for(
+    silver: DataFrame, held: Sequence[str], batch: DataFrame, given: Sequence[str], types: Mapping[str, DataType]
+) -> DataFrame:
+    """Rows of silver whose values the batch names: what is grouped and joined then grows with the batch, not with history."""
+    asked = {f"asked_{place}": name for place, name in enumerate(given)}
+    values = batch.select(*[F.col(name).alias(to) for to, name in asked.items()])
+    known = told.remembered(values, list(asked), {to: types[name] for to, name in asked.items()})
+    return told.joined(silver, told.distinct(known), reduce(and_, [F.col(a) == F.col(b) for a, b in zip(held, asked, strict=True)]), "leftsemi")
+
+
+def with_owner(rows: DataFrame, living: DataFrame, source: Source, check: Check, columns: tuple[str, ...]) -> DataFrame:
     low = {name: f"{check.name}_low_{name}" for name in source.key}
     high = {name: f"{check.name}_high_{name}" for name in source.key}
     held = {name: f"{check.name}_of_{name}" for name in check.columns}
-    owners = silver.filter(~F.col("is_deleted")).group_by(*check.columns).agg(
+    owners = living.group_by(*check.columns).agg(
         *[F.min(F.col(name)).alias(low[name]) for name in source.key],
         *[F.max(F.col(name)).alias(high[name]) for name in source.key],
     )

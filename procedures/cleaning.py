@@ -283,8 +283,9 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
 
 def judged(rows: DataFrame, source: Source, silver: Mapping[str, DataFrame]) -> DataFrame:
     """Typed rows with all checks decided, those too that look at silver: the source's own and the ones it refers to."""
-    found = checked(checking.with_references(rows, source, silver), source)
-    return checking.with_owners(found, silver[source.name], source, checked_columns(source))
+    types = {name: snowpark_type(type_name) for name, type_name in source.types().items()}
+    found = checked(checking.with_references(rows, source, silver, types), source)
+    return checking.with_owners(found, silver[source.name], source, checked_columns(source), types)
 
 
 def checked_columns(source: Source) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from snowflake.snowpark.exceptions import SnowparkSQLException
 from specs import Dimension, Fact, Kpi, Source
 
 TABLE = "control.reconciliation"
-LISTING = "landing_files"  # beside the bronze tables; see docs/operations-recovery.md
+STAGE, LISTING = "landing", "landing_files"  # beside the bronze tables; see setup_sql/04 and docs/operations-recovery.md
 FILE = ("file_name", "content_key")
 NAMED = 20  # differences that are named
 UNDER_WAY = timedelta(hours=1)  # a file younger than this may still be on its way through a pipe
@@ -48,6 +48,17 @@ class Finding:
     def __str__(self) -> str:
         named = "; ".join(", ".join(f"{key} {value}" for key, value in item.items()) for item in self.detail.get("named", [])[:3])
         return f"{self.part}, {self.comparison}: expected {self.expected}, found {self.found}, {self.differences} differ: {named}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the bucket holds, where the account shows it to the application: file_name, byte_count, modified_at (UTC).
+
+    `stale` is why the directory could not be refreshed; empty when it was, just now.
+    """
+
+    files: DataFrame | None
+    stale: str = ""
 
 
 class Imbalance(RuntimeError):
@@ -87,7 +98,7 @@ def as_answer(finding: Finding) -> dict[str, Any]:
     return {**{name: getattr(finding, name) for name in shown}, **finding.detail}
 
 
-def findings(run: Run, listing: DataFrame | None, now: datetime) -> Iterator[Finding]:
+def findings(run: Run, listing: Listing, now: datetime) -> Iterator[Finding]:
     for source in run.pipeline.sources:
         yield bucket_and_bronze(run, source, listing, now)
         yield bronze_and_ledger(run, source, now)
@@ -166,31 +177,52 @@ def files_of(run: Run, source: Source) -> DataFrame:
 # --- sources
 
 
-def listing_of(run: Run) -> DataFrame | None:
-    """What the bucket holds, where the account shows it to the application: file_name, byte_count, modified_at."""
+def listing_of(run: Run) -> Listing:
+    """The bucket's files, listed anew below the prefix of each source where the application may.
+
+    Outside of the transaction: a refresh commits.
+    """
     listing = run.session.table(names.qualified(*run.bronze_schema, LISTING))
     try:
         listing.limit(0).collect()
     except SnowparkSQLException:  # not made, or not granted: both are said the same way, on purpose, by the server
-        return None
-    return listing
+        return Listing(None)
+    try:
+        for source in run.pipeline.sources:
+            run.session.sql(refresh_sql(run.bronze_schema, source.prefix)).collect()
+    except SnowparkSQLException as error:
+        return Listing(listing, f"the bucket was not listed anew: {error.message}")
+    return Listing(listing)
 
 
-def bucket_and_bronze(run: Run, source: Source, listing: DataFrame | None, now: datetime) -> Finding:
-    """Files under the source's prefix of which no row was ever seen; an empty object has none to see."""
+def refresh_sql(bronze: tuple[str, str], prefix: str) -> str:
+    """Lists what the bucket holds below a prefix.
+
+    >>> refresh_sql(("firn_landing", "bronze"), "crm/customers/")
+    "ALTER STAGE firn_landing.bronze.landing REFRESH SUBPATH = 'crm/customers/'"
+    """
+    return f"ALTER STAGE {names.qualified(*bronze, STAGE)} REFRESH" + (f" SUBPATH = {names.text(prefix)}" if prefix else "")
+
+
+def bucket_and_bronze(run: Run, source: Source, listing: Listing, now: datetime) -> Finding:
+    """Files under the source's prefix of which no row was ever seen; an empty object has none to see, a young one may be on its way."""
     part, comparison = f"source {source.name}", "bucket and bronze"
-    if listing is None:
+    if listing.files is None:
         why = f"{LISTING} is not there or not granted; see docs/operations-recovery.md. Compared from bronze on."
         return Finding(part, comparison, None, None, None, {"not_made": why})
-    settled = (F.col("modified_at") < F.lit(now - UNDER_WAY)) & (F.col("byte_count") > F.lit(0))
-    files = listing.filter(F.startswith(F.col("file_name"), F.lit(source.prefix)) & settled).select(F.col("file_name").alias("file")).distinct()
+    below = F.startswith(F.col("file_name"), F.lit(source.prefix)) & (F.col("byte_count") > F.lit(0))
+    is_young = F.max(F.col("modified_at")) >= F.lit(now - UNDER_WAY)
+    files = listing.files.filter(below).group_by("file_name").agg(is_young.alias("is_young")).select(F.col("file_name").alias("file"), "is_young")
     bronze = run.bronze(source).select(F.col("_file_name").alias("seen"))
     seen = bronze.union_all(files_of(run, source).select(F.col("file_name").alias("seen"))).distinct()
     arrived = F.col("seen").is_not_null()
-    sides = files.join(seen, on=F.col("file") == F.col("seen"), how="left").select(
+    both = files.join(seen, on=F.col("file") == F.col("seen"), how="left")
+    under_way = both.filter(~arrived & F.col("is_young")).count()
+    sides = both.filter(arrived | ~F.col("is_young")).select(
         F.col("file").alias("file_name"), F.lit(1).alias("expected"), F.iff(arrived, F.lit(1), F.lit(0)).alias("found")
     )
-    return told(part, comparison, sides, F.col("expected") != F.col("found"), ("file_name",), {})
+    detail = {"under_way": under_way, **({"stale": listing.stale} if listing.stale else {})}
+    return told(part, comparison, sides, F.col("expected") != F.col("found"), ("file_name",), detail)
 
 
 def bronze_and_ledger(run: Run, source: Source, now: datetime) -> Finding:

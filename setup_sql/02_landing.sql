@@ -10,4 +10,5 @@ GRANT CREATE TABLE ON SCHEMA firn_landing.bronze TO ROLE firn_loader;
 GRANT CREATE FILE FORMAT ON SCHEMA firn_landing.bronze TO ROLE firn_loader;
 GRANT CREATE STAGE ON SCHEMA firn_landing.bronze TO ROLE firn_loader;
 GRANT CREATE PIPE ON SCHEMA firn_landing.bronze TO ROLE firn_loader;
+GRANT CREATE VIEW ON SCHEMA firn_landing.bronze TO ROLE firn_loader;
 GRANT CREATE STREAM ON SCHEMA firn_landing.bronze TO ROLE firn_loader;

@@ -28,3 +28,16 @@ CREATE STAGE IF NOT EXISTS firn_landing.bronze.landing
     URL = 's3://<% bucket | default("firn-landing") %>/'
     STORAGE_INTEGRATION = firn_landing_s3
     COMMENT = 'Firn: the landing bucket';
+
+-- What is in the bucket, for core.reconcile(): it holds this against what arrived. The application refreshes the directory itself, for the
+-- prefixes of its sources; it is not filled here, as the bucket's role may not be there yet.
+ALTER STAGE firn_landing.bronze.landing SET DIRECTORY = (ENABLE = TRUE);
+
+CREATE VIEW IF NOT EXISTS firn_landing.bronze.landing_files
+    COMMENT = 'Firn: files of the landing bucket when it was last looked at'
+AS
+SELECT
+    relative_path AS file_name,
+    size AS byte_count,
+    CONVERT_TIMEZONE('UTC', last_modified)::TIMESTAMP_NTZ AS modified_at
+FROM DIRECTORY(@firn_landing.bronze.landing);

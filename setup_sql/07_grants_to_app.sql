@@ -5,6 +5,13 @@ USE ROLE SYSADMIN;
 GRANT USAGE ON DATABASE firn_landing TO APPLICATION firn;
 GRANT USAGE ON SCHEMA firn_landing.bronze TO APPLICATION firn;
 
+-- What is in the bucket, for core.reconcile(). USAGE lets the application list the bucket again before it compares; without that line it
+-- compares with what was listed last. (USAGE also lets it read the files, which it has as rows of bronze anyway.)
+USE ROLE firn_loader;
+
+GRANT SELECT ON VIEW firn_landing.bronze.landing_files TO APPLICATION firn;
+GRANT USAGE ON STAGE firn_landing.bronze.landing TO APPLICATION firn;
+
 -- Run this part as the role that installed the application: it owns the application roles.
 USE ROLE ACCOUNTADMIN;
 

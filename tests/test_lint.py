@@ -409,6 +409,13 @@ NOT_IN_THE_GRAMMAR = [
         "https://docs.snowflake.com/en/sql-reference/sql/create-versioned-schema",
         id="versioned schemas",
     ),
+    pytest.param(
+        r"\bSET DIRECTORY = \(ENABLE = TRUE\)",
+        "SET COMMENT = 'with a directory'",
+        "ALTER STAGE landing SET DIRECTORY = (ENABLE = TRUE)",
+        "https://docs.snowflake.com/en/sql-reference/sql/alter-stage",
+        id="directory tables",
+    ),
 ]
 
 

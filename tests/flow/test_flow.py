@@ -98,6 +98,21 @@ def test_every_step_in_the_log_accounts_for_every_row(installed: Place) -> None:
     assert wrong == []
 
 
+def test_reconcile_lists_the_bucket_by_itself_and_finds_every_file(installed: Place) -> None:
+    """By the directory of the landing stage, which the application may refresh: nobody has listed anything."""
+    put(installed, "crm/customers/never.csv", CUSTOMERS)  # a header alone: it leaves no row in bronze; in an hour it would be named
+
+    told = call(installed, "CALL firn.core.reconcile('retail')")
+
+    bucket = {c["part"]: c for c in told["comparisons"] if c["comparison"] == "bucket and bronze"}
+    assert told["balanced"] and {part: (c["expected"], c["found"], c["under_way"]) for part, c in bucket.items() if c["expected"] or c["under_way"]} == {
+        "source customers": (2, 2, 1),
+        "source orders": (1, 1, 0),
+    }
+    assert not any("stale" in c or "not_made" in c for c in bucket.values())
+    installed.s3().client("s3").delete_object(Bucket=BUCKET, Key="crm/customers/never.csv")
+
+
 def test_the_stage_is_empty_after_each_load(installed: Place) -> None:
     tables = query(installed, "SELECT table_name FROM firn.information_schema.tables WHERE table_schema = 'STAGE'")
     assert tables

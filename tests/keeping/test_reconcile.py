@@ -137,7 +137,9 @@ def test_a_file_of_the_bucket_that_never_reached_bronze_is_named(shop, listing):
     listing("crm/of somebody else.csv")
     listing("shop/orders/empty.csv", size=0)
     listing("shop/orders/just now.csv", at=dt.datetime.now(dt.UTC).replace(tzinfo=None))
-    assert comparison(reconcile(shop), "source orders", "bucket and bronze")["expected"] == 1
+    bucket = comparison(reconcile(shop), "source orders", "bucket and bronze")
+    assert (bucket["expected"], bucket["found"], bucket["under_way"]) == (1, 1, 1)
+    assert "the bucket was not listed anew" in bucket["stale"], "there is a list and no stage"
 
     listing("shop/orders/never.csv")
 
