@@ -83,8 +83,10 @@ SELECT
     event.run_id,
     event.happened_at,
     event.recovers
-FROM firn_landing.watch.way_out AS way_out
-INNER JOIN event ON event.happened_at >= way_out.since
+FROM event
+LEFT JOIN event AS first ON event.recovers = first.alert_id
+INNER JOIN firn_landing.watch.way_out AS way_out
+    ON COALESCE(first.happened_at, event.happened_at) >= way_out.since    -- nobody is told the end of what he was not told
 LEFT JOIN firn_landing.watch.delivered AS delivered
     ON way_out.integration = delivered.integration AND event.alert_id = delivered.alert_id
 WHERE delivered.alert_id IS NULL;

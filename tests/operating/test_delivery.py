@@ -128,13 +128,15 @@ def test_a_storm_is_cut_into_looks_and_nothing_of_it_is_lost(shop):
     assert [message["alert_id"] for message in watching.told(account)] == ids
 
 
-def test_what_happened_before_a_way_was_opened_is_not_told_by_it(shop):
-    raised(shop, seconds_ago=3600)
+def test_what_happened_before_a_way_was_opened_is_not_told_by_it_nor_is_its_end(shop):
+    first = raised(shop, seconds_ago=3600)
     shop.bench.duck("UPDATE firn_landing.watch.way_out SET since = now()::TIMESTAMP WHERE integration = 'firn_mail'")
+
+    raised(shop, "fact fact_orders: fails no longer", "recovered", first, seconds_ago=-1)
 
     watching.look(shop.bench.account)
 
-    assert (heard(shop.bench.account, "FIRN_MAIL"), heard(shop.bench.account)) == (0, 1)
+    assert (heard(shop.bench.account, "FIRN_MAIL"), heard(shop.bench.account)) == (0, 2)
 
 
 def test_a_pipeline_that_has_stopped_is_told_once_and_once_when_it_runs_again(shop):
