@@ -64,6 +64,13 @@ def test_an_operator_reads_control_and_writes_nothing_by_hand(rig):
         assert refused(rig, "OPERATOR", f"DROP TABLE firn.{name}"), name
 
 
+def test_an_operator_stops_and_starts_the_graph_and_does_not_take_it_apart(rig):
+    assert not refused(rig, "OPERATOR", "ALTER TASK firn.tasks.retail_begin SUSPEND")
+    assert not refused(rig, "OPERATOR", "ALTER TASK firn.tasks.retail_begin RESUME")
+    for sql in ("DROP TASK firn.tasks.retail_sweep", "CREATE OR REPLACE TASK firn.tasks.retail_sweep SCHEDULE = '1 MINUTE' AS SELECT 1"):
+        assert refused(rig, "OPERATOR", sql), sql
+
+
 CHANGES = [
     "DROP TABLE firn.control.ledger", "ALTER TABLE firn.control.ledger ADD COLUMN x NUMBER", "CREATE TABLE firn.control.mine (a NUMBER)",
     "CREATE OR REPLACE TABLE firn.gold.dim_customer (a NUMBER)", "CREATE TEMPORARY TABLE firn.gold.mine (a NUMBER)",
