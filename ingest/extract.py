@@ -70,6 +70,12 @@ def connect(dsn: str) -> psycopg.Connection[Any]:
     """A session that prints times in ISO form and UTC, whatever the server's settings; `dsn` "" takes libpq's own (PGHOST, …)."""
     try:
         connection = psycopg.connect(dsn, autocommit=True, client_encoding="UTF8", application_name="firn extract", connect_timeout=10)
+    except psycopg.ProgrammingError:
+        # Not shown, nor chained: libpq repeats what it could not read, and that may be the password.
+        raise Refused(
+            "Postgres was not asked: --dsn is neither an address (postgres://user@host:5432/database) nor pairs (host=… dbname=… user=…). "
+            "Keep the password out of it: PGPASSWORD or ~/.pgpass. Nothing was sent."
+        ) from None
     except psycopg.OperationalError as e:
         raise Refused(
             f"Postgres refused the connection: {str(e).strip()}\n"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import sqlglot
 from snowflake.connector.errors import Error
 
-from local import alerts, directories, functions_python, grants, notifications, outbox, routines, stages, statements, streams, usage, wire
+from local import alerts, directories, functions_python, grants, notifications, outbox, rights, routines, stages, statements, streams, usage, wire
 from local.answer import Answer
 from local.catalog import Catalog
 from local.duck import Duck
@@ -130,6 +130,7 @@ class Account:
             self.usage.before(sql)
             reader = Reader(sql)
             words = statements.head(reader)
+            rights.check(self, session, words, sql)
             if words[:1] in (("PUT",), ("GET",)):
                 transfer = stages.put_data if words[0] == "PUT" else stages.get_data
                 return transfer(self, session, Reader(statements.with_values(sql, params)))
@@ -139,7 +140,10 @@ class Account:
             if handler is not None:
                 if words[0] not in ("CALL", "EXECUTE") and params and not describe:
                     reader = Reader(statements.with_values(sql, params))
-                return self._ours(session, handler, reader, words, params, describe)
+                data = self._ours(session, handler, reader, words, params, describe)
+                if not describe:
+                    rights.owned(self, session, words, sql)
+                return data
             statements.check_known(words, sql)
             if "SYSTEM$" in sql.upper() or any(name in sql.upper() for name in statements.TABLE_FUNCTIONS):
                 sql = statements.expand_functions(self, session, sql)
@@ -150,6 +154,8 @@ class Account:
                 statements.after_table_change(self, session, words, sql)
             elif words[:2] == ("CREATE", "VIEW") and not describe:
                 statements.after_view(self, session, sql)
+            if not describe:
+                rights.owned(self, session, words, sql)
             return answer
 
     def answer(self, session: Session, sql: str, params: Any = None) -> list[tuple[Any, ...]]:

@@ -22,6 +22,7 @@ from local.dialect_names import quoted
 from local.errors import exists, missing, refused
 from local.packages import drop_database, liked, raise_
 from local.reader import Reader
+from local.version_files import file_in
 
 if TYPE_CHECKING:
     from local.account import Account
@@ -109,8 +110,8 @@ def run_file(account: Account, session: Session, path: str) -> None:
     """Run a file of the version that is being installed, statement by statement."""
     assert session.app is not None
     folder = version_folder(account, account.catalog.get("application", session.app))
-    file = folder / path.removeprefix("./").lstrip("/")
-    if not file.is_file():
+    file = file_in(folder, path)
+    if file is None:
         raise refused(f"Cannot find file '{path}' on the application's stage.")
     with file.open() as text:
         for sql, is_command in split_statements(text, remove_comments=True):
@@ -272,9 +273,23 @@ def checked_manifest(folder: Path) -> dict[str, Any]:
     script = (manifest.get("artifacts") or {}).get("setup_script")
     if not script:
         raise refused("manifest.yml: artifacts.setup_script is missing")
-    if not (folder / script).is_file():
+    if file_in(folder, str(script)) is None:
         raise refused(f"manifest.yml: the setup script '{script}' is not on the stage")
     return manifest
+
+
+def show_privileges(account: Account, session: Session, reader: Reader) -> Answer:
+    """What the manifest of an application asks for; with manifest_version 2 it is granted at install.
+
+    https://docs.snowflake.com/en/sql-reference/sql/show-privileges
+    """
+    reader.expect("SHOW", "PRIVILEGES", "IN", "APPLICATION")
+    (name,) = reader.name()
+    app = account.catalog.get("application", name) or raise_(missing("Application", name))
+    asked = manifest_of(version_folder(account, app)).get("privileges") or []
+    said = {str(key).upper(): (value or {}).get("description", "") for entry in asked if isinstance(entry, dict) for key, value in entry.items()}
+    rows = [(privilege, said.get(privilege, ""), privilege in app["privileges"], True) for privilege in said]
+    return table("privilege description is_granted:boolean is_grantable:boolean", rows)
 
 
 def privilege_names(manifest: dict[str, Any]) -> list[str]:
@@ -307,6 +322,7 @@ STATEMENTS = {
     ("SHOW", "APPLICATIONS"): show_applications,
     ("DESCRIBE", "APPLICATION"): describe_application,
     ("DROP", "APPLICATION"): drop_application,
+    ("SHOW", "PRIVILEGES"): show_privileges,
     ("SHOW", "TELEMETRY"): show_nothing("name sharing status"),
     ("SHOW", "VERSIONS"): show_nothing("version patch:fixed label comment"),
     ("SHOW", "RELEASE"): show_nothing("name"),

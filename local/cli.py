@@ -12,6 +12,7 @@ from typing import Any
 from local import (
     aws,
     console,
+    doctor,
     drill_command,
     generate_command,
     landing,
@@ -167,6 +168,7 @@ def parser() -> argparse.ArgumentParser:
     drill_command.add(commands)
     console.add(commands)
     pipes_care.add(commands)
+    doctor.add(commands)
     for module in (spec_validate, spec_new, spec_try, spec_test, spec_plan):
         module.add(commands)
     show = command("demo", demo, "the whole of it: set up, install, drop files, watch the graph, read the numbers")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlglot
 from snowflake.connector.errors import ProgrammingError
@@ -20,6 +20,7 @@ from local.answer import Answer, status, table
 from local.dialect import parse
 from local.dialect_text import shape
 from local.errors import denied, exists, missing
+from local.pipes_access import created
 from local.reader import Reader
 
 if TYPE_CHECKING:
@@ -247,14 +248,16 @@ def give_or_take(account: Account, session: Session, reader: Reader, *, give: bo
             return role_to_role(account, session, reader, kind, give)
     reader.words("GRANT", "OPTION", "FOR")
     privileges = privilege_list(reader)
-    on, every = securable(account, session, reader)
+    on, every, kind = securable(account, session, reader)
     reader.words("TO") or reader.words("FROM")
     to_kind, to = grantee(account, session, reader)
     key = f"{to_kind} {to} {'.'.join(on)} {every}"
     before = account.catalog.get("grant", key)
     held = set(before["privileges"]) if before else set()
     held = held | privileges if give else held - privileges
-    account.catalog.put("grant", key, privileges=sorted(held), on=list(on), every=every, to_kind=to_kind, to=to)
+    if kind == "ACCOUNT" and to_kind == "APPLICATION" and (app := account.catalog.get("application", to)):
+        account.catalog.change(app, privileges=sorted(set(app["privileges"]) | privileges if give else set(app["privileges"]) - privileges))
+    account.catalog.put("grant", key, privileges=sorted(held), on=list(on), every=every, object_kind=kind, to_kind=to_kind, to=to)
     return status("Statement executed successfully.")
 
 
@@ -272,29 +275,28 @@ def privilege_list(reader: Reader) -> set[str]:
 KINDS = ("TABLE", "VIEW", "SCHEMA", "DATABASE", "PROCEDURE", "FUNCTION", "STREAM", "STAGE", "PIPE", "INTEGRATION", "WAREHOUSE", "TASK", "STREAMLIT", "ACCOUNT", "FILE FORMAT", "RESOURCE MONITOR", "SEQUENCE", "SECRET", "ALERT")  # fmt: skip
 
 
-def securable(account: Account, session: Session, reader: Reader) -> tuple[tuple[str, ...], bool]:
-    """(full name, whether it stands for every object inside): ON ALL TABLES IN SCHEMA x.y → (('X', 'Y'), True)."""
-    reader.expect("ON")
+def securable(account: Account, session: Session, reader: Reader, *, begun: bool = False) -> tuple[tuple[str, ...], bool, str]:
+    """(full name, whether it stands for every object inside, its kind): ON ALL TABLES IN SCHEMA x.y → (('X', 'Y'), True, 'TABLE')."""
+    if not begun:
+        reader.expect("ON")
     if reader.words("ACCOUNT"):
-        return ("ACCOUNT",), False
+        return ("ACCOUNT",), False, "ACCOUNT"
     if reader.words("ALL") or reader.words("FUTURE"):
-        reader.token()
+        kind = reader.token().text.upper().removesuffix("S")
         reader.expect("IN")
         if reader.words("DATABASE"):
-            return reader.name(), True
+            return reader.name(), True, kind
         reader.expect("SCHEMA")
-        return session.resolve_schema(reader.name()), True
-    for kind in KINDS:
-        if reader.words(*kind.split()):
-            break
+        return session.resolve_schema(reader.name()), True, kind
+    kind = next((known for known in KINDS if reader.words(*known.split())), "TABLE")
     parts = reader.name()
     if reader.starts("("):
         reader.parenthesised()
     if kind in ("DATABASE", "WAREHOUSE", "INTEGRATION", "RESOURCE MONITOR"):
-        return parts, False
+        return parts, False, kind
     if kind == "SCHEMA":
-        return session.resolve_schema(parts), False
-    return session.resolve(parts), False
+        return session.resolve_schema(parts), False, kind
+    return session.resolve(parts), False, kind
 
 
 def grantee(account: Account, session: Session, reader: Reader) -> tuple[str, str]:
@@ -332,13 +334,48 @@ def role_to_role(account: Account, session: Session, reader: Reader, kind: str, 
     return status("Statement executed successfully.")
 
 
+GRANTS = "created_on:timestamp_ltz privilege granted_on name granted_to grantee_name grant_option granted_by"
+HOLDERS = "created_on:timestamp_ltz role granted_to grantee_name granted_by"
+
+
 def show_grants(account: Account, session: Session, reader: Reader) -> Answer:
-    rows = [
-        (privilege, ".".join(g["on"]), g["every"], g["to_kind"], g["to"])
+    """SHOW GRANTS TO whom, OF a role, ON an object; without any of these: all there are.
+
+    Differs: grants ON ALL and ON FUTURE objects are one row with the name of their schema and every kind, as they are kept.
+    https://docs.snowflake.com/en/sql-reference/sql/show-grants
+    """
+    reader.expect("SHOW", "GRANTS")
+    if reader.words("OF"):
+        kind = "APPLICATION ROLE" if reader.words("APPLICATION") else "ROLE"
+        reader.expect("ROLE")
+        role = role_name(session, kind, reader)
+        held = [g for g in account.catalog.find("role grant") if (g["role_kind"], g["role"]) == (kind, role)]
+        return table(HOLDERS, [(created(g), role.rpartition(".")[2], g["to_kind"], g["to"], "ACCOUNTADMIN") for g in held])
+    if reader.words("TO"):
+        kind = next((k for k in ("APPLICATION ROLE", "APPLICATION", "ROLE") if reader.words(*k.split())), "ROLE")
+        to = role_name(session, kind, reader)
+        roles = [g for g in account.catalog.find("role grant") if (g["to_kind"], g["to"]) == (kind, to)]
+        rows = [(created(g), "USAGE", g["role_kind"].replace(" ", "_"), g["role"], kind, to, "false", "ACCOUNTADMIN") for g in roles]
+        return table(GRANTS, [*rows, *[row for row in grant_rows(account) if (row[4], row[5]) == (kind, to)]])
+    if reader.words("ON"):
+        on = ".".join(securable(account, session, reader, begun=True)[0])
+        return table(GRANTS, [row for row in grant_rows(account) if row[3] == on])
+    return table(GRANTS, grant_rows(account))
+
+
+def grant_rows(account: Account) -> list[tuple[Any, ...]]:
+    return [
+        (created(g), privilege, g.get("object_kind", "TABLE"), ".".join(g["on"]), g["to_kind"], g["to"], "false", "ACCOUNTADMIN")
         for g in account.catalog.find("grant")
         for privilege in g["privileges"]
     ]
-    return table("privilege name is_every:boolean granted_to grantee_name", rows)
+
+
+def role_name(session: Session, kind: str, reader: Reader) -> str:
+    parts = reader.name()
+    if kind == "APPLICATION ROLE" and len(parts) == 1:
+        return f"{session.app or session.database}.{parts[0]}"
+    return ".".join(parts)
 
 
 STATEMENTS = {

@@ -15,6 +15,7 @@ from local.errors import exists, missing, refused, syntax
 from local.packages import liked
 from local.pipes_access import created
 from local.reader import Reader
+from local.version_files import file_in
 
 if TYPE_CHECKING:
     from local.account import Account
@@ -66,9 +67,9 @@ def check_page(account: Account, session: Session, name: str, said: str) -> None
         raise syntax(f"invalid property '{sorted(unknown)[0]}' for 'STREAMLIT'")
     if session.app is None or not source.startswith("/"):
         raise refused(f"Streamlit {name}: the local account records pages of applications, FROM '/folder' MAIN_FILE = 'file'.")
-    folder = version_folder(account, account.catalog.get("application", session.app)) / source.strip("/")
+    folder = version_folder(account, account.catalog.get("application", session.app))
     page = str(options.get("MAIN_FILE", "streamlit_app.py"))
-    if not (folder / page.lstrip("/")).is_file():
+    if file_in(folder, f"{source.strip('/')}/{page.lstrip('/')}") is None:
         raise missing("File", f"{source}/{page.lstrip('/')}")
 
 

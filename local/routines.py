@@ -18,6 +18,7 @@ from local.catalog import Thing
 from local.errors import failed, missing, refused, syntax
 from local.functions_python import register, register_functions
 from local.reader import Reader
+from local.version_files import file_in
 from local.workers import Workers
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def check(account: Account, session: Session, kind: str, database: str, schema: 
     for path in said["imports"]:
         if not str(path).startswith("/"):
             raise refused(f"{name}: import '{path}' must start with '/', the root of the version's stage")
-        if not (root / str(path).lstrip("/")).is_file():
+        if file_in(root, str(path)) is None:
             raise refused(f"{name}: import '{path}' is not among the files of the application's stage")
     module = said["handler"].split(".")[0]
     if said.get("body") is None and module not in {str(p).rsplit("/", 1)[-1].removesuffix(".py") for p in said["imports"]}:
@@ -285,6 +286,9 @@ def evaluated(session: Session, texts: list[str], params: Any) -> list[Any]:
 def evaluate(session: Session, text: str, params: Any, position: int = 0) -> Any:
     if text == "?":
         return params[position]
+    from local.grants import check_statement
+
+    check_statement(session.account, session, f"SELECT {text}")  # an argument may be a query of its own
     row = session.connection.cursor().execute(f"SELECT {text}").fetchone()
     return row[0] if row else None
 

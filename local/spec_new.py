@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def source_lines(pipeline: str, table: Table) -> Iterator[str]:
     key, why_key = key_of(table)
     time, why_time = time_of(table)
     by_title = {profile.title: column for column, profile in columns.items()}
-    yield f"  {table.name}:  # {len(table.files)} file{'s' if len(table.files) > 1 else ''}, {table.row_count:,} rows{' looked at' if table.is_cut else ''}: {table.files[0].name}{' …' if len(table.files) > 1 else ''}"
+    yield f"  {table.name}:  # {len(table.files)} file{'s' if len(table.files) > 1 else ''}, {table.row_count:,} rows{' looked at' if table.is_cut else ''}: {in_a_line(table.files[0].name)}{' …' if len(table.files) > 1 else ''}"
     yield f"    files: {{prefix: {pipeline}/{table.name}/, format: {table.format}}}"
     yield f"    key: [{', '.join(by_title.get(title, title) for title in key)}]  # {why_key}"
     yield f"    effective_at: {by_title[time] if time else 'arrived_at'}  # {why_time}"
@@ -79,7 +80,7 @@ def source_lines(pipeline: str, table: Table) -> Iterator[str]:
     known = usable(table)
     for profile in table.columns:
         if profile not in known:
-            yield f"      # left out: `{profile.title}` is no plain name; give it one where the file is made"
+            yield f"      # left out: `{in_a_line(profile.title)}` is no plain name; give it one where the file is made"
     if not time:
         yield "      arrived_at: {type: timestamp, expression: loaded_at}  # the files say no time, so arrival counts"
     checks = list(check_lines(columns, table))
@@ -90,8 +91,8 @@ def source_lines(pipeline: str, table: Table) -> Iterator[str]:
 
 def usable(table: Table) -> list[Profile]:
     """Columns that a file can ask for: titles that are plain names, paths without strange marks."""
-    plain = PATH if table.format == "json" else names.IDENTIFIER
-    return [profile for profile in table.columns if plain.fullmatch(profile.title)]
+    is_plain = PATH.fullmatch if table.format == "json" else names.plain
+    return [profile for profile in table.columns if is_plain(profile.title)]
 
 
 def named(table: Table) -> dict[str, Profile]:
@@ -123,8 +124,20 @@ def declared(column: str, profile: Profile, table: Table) -> Iterator[str]:
         yield "required: true"
 
 
+def in_a_line(text: str) -> str:
+    """A text of the files as it may stand in a comment: whatever would end the line or is not seen is a question mark.
+
+    >>> in_a_line("x\\n    evil: 1")
+    'x?    evil: 1'
+    """
+    return "".join(c if c.isprintable() else "?" for c in text)[:80]
+
+
 def quoted(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z_][\w.\-/]*", text) else "'" + text.replace("'", "''") + "'"
+    if not text.isprintable():
+        return json.dumps(text)
+    is_word = re.fullmatch(r"[A-Za-z_][\w.\-/]*", text) and text.lower() not in ("null", "true", "false", "yes", "no", "on", "off")
+    return text if is_word else "'" + text.replace("'", "''") + "'"
 
 
 def evidence(profile: Profile, table: Table) -> str:
@@ -144,7 +157,7 @@ def evidence(profile: Profile, table: Table) -> str:
         said.append(f"{many} different, such as {', '.join(repr(value)[:30] for value in profile.samples)}")
     elif profile.low is not None:
         said.append(f"{profile.low} to {profile.high}")
-    return "; ".join(said).replace("\n", " ") or "always empty"
+    return "".join(c if c.isprintable() else " " for c in "; ".join(said)) or "always empty"
 
 
 def key_of(table: Table) -> tuple[list[str], str]:

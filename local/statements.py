@@ -18,6 +18,7 @@ from local import (
     pipes,
     pipes_history,
     recorded,
+    rights,
     routines,
     settings,
     stages,
@@ -137,6 +138,7 @@ def system_function(account: Account, session: Session, name: str, arguments: li
     function = FUNCTIONS.get(name)
     if function is None:
         raise missing("Function", name)
+    rights.check_function(account, session, name, arguments)
     return function(account, session, *arguments)
 
 
@@ -147,7 +149,9 @@ def argument(session: Session, node: exp.Expression) -> Any:
         return bool(node.this)
     if isinstance(node, exp.Null):
         return None
-    row = session.connection.cursor().execute(f"SELECT {node.sql(dialect='snowflake')}").fetchone()
+    sql = f"SELECT {node.sql(dialect='snowflake')}"
+    grants.check_statement(session.account, session, sql)  # a value may be a query of its own
+    row = session.connection.cursor().execute(sql).fetchone()
     return row[0] if row else None
 
 

@@ -374,6 +374,9 @@ def task_statements(
     # After the others no longer wait for them: a task whose predecessor is dropped is a root, and not a suspended one.
     for gone in sorted({task.name for task in plan(before)} - {task.name for task in graph}) if before else ():
         yield drop_task(gone)
+    # A replaced task has lost its grants; without them nobody but the app sees that a task is suspended, or may resume it.
+    # https://docs.snowflake.com/en/sql-reference/sql/grant-privilege-application-role
+    yield f"GRANT MONITOR, OPERATE ON ALL TASKS IN SCHEMA tasks TO APPLICATION ROLE {names.identifier(ADMIN)}"
     if watcher and resume:
         yield resume_task(watcher.name)
     for task in reversed(graph):

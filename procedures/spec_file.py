@@ -9,7 +9,7 @@ import specs
 from expressions import unknown
 from spec_checks import check_references
 from spec_examples import read_examples
-from spec_nodes import Entries, Node, Problem, SpecRefused
+from spec_nodes import Entries, Node, Problem, SpecRefused, TooManyProblems
 from spec_source import all_of, read_source
 from spec_yaml import read_yaml
 
@@ -19,7 +19,12 @@ __all__ = ["SpecRefused", "parse", "read_pipeline"]
 def parse(text: str, file: str = "pipeline") -> specs.Pipeline:
     """The pipeline a file declares; raises SpecRefused with every problem found."""
     problems: list[Problem] = []
-    pipeline = read_pipeline(read_yaml(text, file, problems))
+    try:
+        pipeline = read_pipeline(read_yaml(text, file, problems))
+    except TooManyProblems:
+        last = max(problem.line for problem in problems)
+        more = Problem("pipeline", last, f"more than {len(problems)} problems; what comes after them was not read")
+        raise SpecRefused(file, [*problems, more]) from None
     if problems:
         raise SpecRefused(file, problems)
     return pipeline

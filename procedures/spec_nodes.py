@@ -27,6 +27,7 @@ ELSEWHERE = {  # types as other systems call them, which are not the nearest by 
     **dict.fromkeys(("datetime", "timestamp_ntz", "timestamp_tz", "timestamptz"), "timestamp"),
     **dict.fromkeys(("json", "object", "array"), "variant"),
 }
+MOST_PROBLEMS = 500  # nobody reads more, and each is looked at for what was meant
 LONGEST_NAME = 64  # names of tasks, keys and stage tables are made of several
 
 
@@ -37,6 +38,10 @@ class Problem:
     path: str
     line: int
     message: str
+
+
+class TooManyProblems(ValueError):
+    """Reading stops here: the file is something else than a pipeline file."""
 
 
 class SpecRefused(ValueError):
@@ -59,6 +64,8 @@ class Node:
     problems: list[Problem] = field(repr=False, compare=False)
 
     def wrong(self, message: str) -> None:
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise TooManyProblems
         self.problems.append(Problem(self.path or "pipeline", self.line, message))
 
     def mapping(self) -> dict[str, "Node"]:

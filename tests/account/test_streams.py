@@ -254,7 +254,7 @@ def test_an_application_reads_a_stream_only_when_it_was_granted(shop):
 
 
 def test_the_role_that_made_the_table_may_make_its_stream_and_another_may_not(shop):
-    shop.run("CREATE ROLE loader", "CREATE ROLE other")
+    shop.run("CREATE ROLE loader", "CREATE ROLE other", *[f"GRANT CREATE {kind} ON SCHEMA landing.public TO ROLE {role}" for kind in ("TABLE", "STREAM") for role in ("loader", "other")])
     loader, other = (shop.account.session("LANDING", "PUBLIC", role=role) for role in ("LOADER", "OTHER"))
     shop.run("CREATE TABLE landing.public.own (id NUMBER)", session=loader)
 
