@@ -14,7 +14,7 @@ from snowflake.connector.errors import ProgrammingError
 
 from ingest.generate import generate
 from ingest.generate_sales import TABLE
-from local import demo_sales
+from local import console, demo_sales
 from local.pipeline_runs import BUCKET, drop_and_wait, install, put_folder, query, set_up
 from local.place import NotRunning, Place
 from local.show import print_table
@@ -71,6 +71,7 @@ def through_the_graph(place: Place, arguments: argparse.Namespace, step: Steps, 
     wrong = reconcile(place, truth, demo_sales.compared(place, shop)) + unbalanced(place)
     print()
     print("Go on:   .venv/bin/firn sql \"select * from gold.dim_customer limit 5\"      .venv/bin/firn status      .venv/bin/firn down")
+    print(f"Look:    .venv/bin/firn console      and open http://127.0.0.1:{console.PORT} in a browser: runs, freshness, quarantine, accounts, history of a key, KPIs")
     print(f"The account goes on running and its data stays in {relative(place.folder)}. Drop a file of your own: the graph looks every 10 seconds.")
     return 1 if wrong else 0
 

@@ -9,8 +9,23 @@ import altair as alt
 import pandas as pd
 from plan import COLUMNS, Plan
 
-COLOURS = {"succeeded": "#2e7d32", "nothing new": "#90a4ae", "failed": "#c62828", "skipped": "#f9a825", "not yet": "#eceff1"}
-ROW_HEIGHT = 74
+COLOURS = {"succeeded": "#2e7d32", "nothing new": "#cfd8dc", "failed": "#c62828", "skipped": "#f9a825", "not yet": "#eceff1"}
+SERIES = ("#0b6e99", "#e08e1b", "#6b9e3f", "#8a5fa8", "#c4596b", "#5bb0c4", "#a8824e", "#7f8c8d", "#d4b13f", "#4d6fb3", "#b07aa1", "#86bcb6")
+ROW_HEIGHT, CELL_WIDTH, CELL_HEIGHT, CHART_HEIGHT, FEWEST_CELLS = 66, 32, 20, 240, 12
+LETTER = 0.009  # of the time line's width
+
+
+def label(name: str) -> str:
+    """A column's name as an axis or tooltip says it.  The tooltip's own words (title, image) are lower case and so never meant.
+
+    >>> label("row_count"), label("image")
+    ('Row count', 'Image')
+    """
+    return name.replace("_", " ").capitalize()
+
+
+def tips(*fields: str) -> list[alt.Tooltip]:
+    return [alt.Tooltip(field, title=label(field.partition(":")[0])) for field in fields]
 
 
 def status_scale() -> alt.Scale:
@@ -78,31 +93,35 @@ def graph(plan: Plan, steps: pd.DataFrame) -> alt.Chart:
             x2="right:Q",
             y=alt.Y("top:Q", scale=down, axis=None),
             y2="bottom:Q",
-            color=alt.Color("status:N", scale=status_scale(), legend=alt.Legend(title=None, orient="top")),
-            tooltip=["step", "status", "counts"],
+            color=alt.Color("status:N", scale=status_scale(), legend=None),
+            tooltip=tips("step", "status", "counts"),
         )
     )
     ink = alt.condition("datum.status == 'not yet' || datum.status == 'nothing new' || datum.status == 'skipped'", alt.value("#263238"), alt.value("white"))
     middle = alt.X("x:Q", scale=alt.Scale(domain=[-0.5, len(COLUMNS) - 0.5]), axis=None)
-    titles = alt.Chart(boxes).mark_text(dy=-7, fontWeight="bold").encode(x=middle, y=alt.Y("y:Q", scale=down), text="title", color=ink)
-    counts = alt.Chart(boxes).mark_text(dy=9, fontSize=10).encode(x=middle, y=alt.Y("y:Q", scale=down), text="counts", color=ink)
+    titles = alt.Chart(boxes).mark_text(dy=-7, fontWeight="bold", limit=215).encode(x=middle, y=alt.Y("y:Q", scale=down), text="title", color=ink)
+    counts = alt.Chart(boxes).mark_text(dy=9, fontSize=10, limit=215).encode(x=middle, y=alt.Y("y:Q", scale=down), text="counts", color=ink)
     return (edges + rectangles + titles + counts).properties(height=ROW_HEIGHT * (deepest + 1)).configure_view(strokeWidth=0)
 
 
 def grid(plan: Plan, steps: pd.DataFrame, runs: pd.DataFrame) -> alt.Chart:
-    """Step × run, newest run on the right; the colour is the step's status."""
+    """Step × run, newest run on the right; the colour is the status of the step's newest try."""
     started = runs.set_index("run_id")["started_at"]
-    cells = steps[steps["run_id"].isin(started.index)].assign(run=lambda found: found["run_id"].map(started).dt.strftime("%m-%d %H:%M:%S"))
-    cells = cells.assign(counts=[counts_of(row) for _, row in cells.iterrows()])
+    tries = steps[steps["run_id"].isin(started.index)].drop_duplicates(["run_id", "step"], keep="last")
+    cells = tries.assign(run=tries["run_id"].map(started).dt.strftime("%m-%d %H:%M:%S"), counts=[counts_of(row) for _, row in tries.iterrows()])
+    order = [step.name for step in plan.steps]
+    order += sorted(set(cells["step"]) - set(order))  # replays, and steps the pipeline no longer has
+    blanks = [" " * n for n in range(1, FEWEST_CELLS + 1 - cells["run"].nunique())]  # so that two runs are two cells and not two walls
     return (
         alt.Chart(cells)
-        .mark_rect(stroke="white", strokeWidth=2)
+        .mark_rect(stroke="white", strokeWidth=2, cornerRadius=3)
         .encode(
-            x=alt.X("run:O", title="run started (UTC)", axis=alt.Axis(labelAngle=-60)),
-            y=alt.Y("step:N", title=None, sort=[step.name for step in plan.steps], axis=alt.Axis(labelLimit=220)),
+            x=alt.X("run:O", title="run started (UTC)", scale=alt.Scale(domain=[*sorted(set(cells["run"])), *blanks]), axis=alt.Axis(labelAngle=-50, titleAnchor="start")),
+            y=alt.Y("step:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
             color=alt.Color("status:N", scale=status_scale(), legend=alt.Legend(title=None, orient="top")),
-            tooltip=["step", "run", "status", "counts", "seconds"],
+            tooltip=tips("step", "run", "status", "counts", "seconds"),
         )
+        .properties(width=CELL_WIDTH * max(cells["run"].nunique(), FEWEST_CELLS), height=CELL_HEIGHT * len(set(cells["step"])), autosize=alt.AutoSizeParams(type="pad"))
     )
 
 
@@ -129,33 +148,94 @@ def lanes(versions: pd.DataFrame, columns: tuple[str, ...], until: datetime) -> 
     return made.assign(**{name: pd.to_datetime(made[name]) for name in ("from", "to")})
 
 
-def history(spans: pd.DataFrame) -> alt.Chart:
-    """Spans as bars on a time line, one lane per column."""
+def end_of(versions: pd.DataFrame, now: datetime) -> datetime:
+    """Where the bar of what is current ends: a little after the last change, so that years of quiet do not hide the changes.
+
+    >>> end_of(pd.DataFrame([{"valid_from": datetime(2024, 1, 1)}, {"valid_from": datetime(2024, 1, 11)}]), datetime(2026, 1, 1))
+    Timestamp('2024-01-14 00:00:00')
+    """
+    first, last = pd.Timestamp(versions["valid_from"].min()), pd.Timestamp(versions["valid_from"].max())
+    return min(pd.Timestamp(now), last + max(0.3 * (last - first), pd.Timedelta(days=1)))
+
+
+def history(spans: pd.DataFrame, events: pd.DataFrame) -> alt.Chart:
+    """Spans as bars on a time line, one lane per column, and a lane with the events behind them."""
+    first, last = spans["from"].min(), spans["to"].max()
+    room = (spans["to"] - spans["from"]) / (last - first)
+    fits = [value if len(value) * LETTER < share else "" for value, share in zip(spans["value"], room, strict=True)]
+    spans = spans.assign(says=fits)
+    lanes_ = [*dict.fromkeys(spans["column"]), "events"]
+    across = alt.X("from:T", title="UTC; what is current goes on beyond the edge", scale=alt.Scale(domain=[first.isoformat(), last.isoformat()]))
+    down = alt.Y("column:N", title=None, sort=lanes_, scale=alt.Scale(domain=lanes_), axis=alt.Axis(labelLimit=220))
     bars = (
         alt.Chart(spans)
-        .mark_bar(height=24, stroke="white")
+        .mark_bar(height=26, stroke="white", strokeWidth=2, cornerRadius=3)
         .encode(
-            x=alt.X("from:T", title="UTC"),
+            x=across,
             x2="to:T",
-            y=alt.Y("column:N", title=None, axis=alt.Axis(labelLimit=220)),
-            color=alt.Color("value:N", legend=None, scale=alt.Scale(scheme="tableau20")),
-            tooltip=["column", "value", "from:T", "to:T"],
+            y=down,
+            color=alt.Color("value:N", legend=None, scale=alt.Scale(range=list(SERIES))),
+            tooltip=tips("column:N", "value:N", "from:T", "to:T"),
         )
     )
-    labels = alt.Chart(spans).mark_text(align="left", dx=4, color="white", fontWeight="bold").encode(x="from:T", y="column:N", text="value:N")
-    return (bars + labels).properties(height=40 * max(spans["column"].nunique(), 1) + 40)
-
-
-def stacked(frame: pd.DataFrame, x: str, y: str, part: str) -> alt.Chart:
-    """Bars per day, a colour per part."""
-    return (
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(x=alt.X(f"yearmonthdate({x}):O", title="day (UTC)"), y=alt.Y(f"{y}:Q", title=y.replace("_", " ")), color=alt.Color(f"{part}:N", title=None), tooltip=[x, part, y])
+    labels = alt.Chart(spans).mark_text(align="left", dx=6, color="white", fontWeight="bold").encode(x=across, y=down, text="says:N")
+    seen = events[(events["effective_at"] >= first) & (events["effective_at"] <= last)] if "effective_at" in events else events.iloc[:0]
+    said = pd.DataFrame({"at": seen.get("effective_at"), "column": "events", "kind": ["tombstone" if gone else "event" for gone in seen.get("is_deleted", [])]})
+    marks = (
+        alt.Chart(said)
+        .mark_tick(thickness=3, height=16)
+        .encode(
+            x=alt.X("at:T"),
+            y=down,
+            color=alt.condition("datum.kind == 'tombstone'", alt.value(COLOURS["failed"]), alt.value("#455a64")),
+            tooltip=tips("kind:N", "at:T"),
+        )
     )
+    return (bars + labels + marks).properties(height=40 * len(lanes_) + 20)
+
+
+def stacked(frame: pd.DataFrame, x: str, y: str, part: str, title: str) -> alt.Chart:
+    """Bars per day, a colour per part: the largest parts by name, the others together."""
+    largest = frame.groupby(part)[y].sum().sort_values(ascending=False).index[: len(SERIES) - 1]
+    named = frame.assign(**{part: frame[part].where(frame[part].isin(largest), "others"), x: pd.to_datetime(frame[x]).dt.strftime("%Y-%m-%d")})
+    told = named.groupby([x, part], as_index=False)[y].sum()
+    order = [name for name in [*largest, "others"] if name in set(told[part])]
+    return (
+        alt.Chart(told)
+        .mark_bar(size=18)
+        .encode(
+            x=alt.X(f"{x}:T", title="day (UTC)", axis=alt.Axis(format="%d %b", labelAngle=0, tickCount="day"), scale=alt.Scale(domain=days_of(told[x]))),
+            y=alt.Y(f"{y}:Q", title=title),
+            color=alt.Color(f"{part}:N", title=None, sort=order, scale=alt.Scale(domain=order, range=list(SERIES)), legend=alt.Legend(labelLimit=260)),
+            tooltip=tips(f"{x}:T", f"{part}:N", f"{y}:Q"),
+        )
+        .properties(height=CHART_HEIGHT)
+    )
+
+
+def days_of(days: pd.Series) -> list[str]:
+    """The time line's ends: a week at least, so that one day is a bar and not a wall.
+
+    >>> days_of(pd.Series(["2024-03-10", "2024-03-11"]))
+    ['2024-03-05', '2024-03-12']
+    """
+    last = pd.Timestamp(days.max()) + pd.Timedelta(days=1)
+    first = min(pd.Timestamp(days.min()) - pd.Timedelta(days=1), last - pd.Timedelta(days=7))
+    return [f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}"]
 
 
 def measure(frame: pd.DataFrame, period: str, name: str, part: str | None) -> alt.Chart:
     """One measure by period; with `part`, a colour for each of its values."""
-    plain = alt.Chart(frame).mark_bar().encode(x=alt.X(f"yearmonthdate({period}):O", title=period), y=alt.Y(f"{name}:Q", title=name))
-    return plain.encode(color=alt.Color(f"{part}:N", title=part), tooltip=[period, part, name]) if part else plain.encode(tooltip=[period, name])
+    frame = frame.assign(**{period: pd.to_datetime(frame[period]).dt.strftime("%Y-%m-%d")})
+    plain = (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X(f"{period}:O", title=None, axis=alt.Axis(labelAngle=-40 if frame[period].nunique() > 4 else 0)),
+            y=alt.Y(f"{name}:Q", title=label(name)),
+            tooltip=tips(f"{period}:O", *([f"{part}:N"] if part else []), f"{name}:Q"),
+        )
+        .properties(height=CHART_HEIGHT)
+    )
+    colours = alt.Scale(range=list(SERIES))
+    return plain.encode(color=alt.Color(f"{part}:N", title=None, scale=colours)) if part else plain.encode(color=alt.value(SERIES[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import yaml
@@ -28,7 +29,8 @@ class Plan:
     keys: dict[str, tuple[str, dict[str, str]]]
     kpis: dict[str, dict[str, Any]]
     tracked: dict[str, tuple[str, ...]]
-    freshness_seconds: dict[str, int]
+    columns: dict[str, tuple[str, ...]]  # per source, those it receives
+    schedule_seconds: int
 
 
 def read(text: str) -> Plan:
@@ -57,7 +59,8 @@ def read(text: str) -> Plan:
         {name: (node["from"], key_types(parts["sources"].get(node["from"]) or {})) for name, node in parts["dimensions"].items()},
         dict(parts["kpis"]),
         {name: tuple(node.get("tracked") or ()) for name, node in parts["dimensions"].items()},
-        {name: seconds(text) for name, text in (said.get("freshness") or {}).items()},
+        {name: received(node) for name, node in parts["sources"].items()},
+        seconds(said.get("schedule") or "1 minute"),
     )
 
 
@@ -65,6 +68,11 @@ def key_types(source: dict[str, Any]) -> dict[str, str]:
     columns = source.get("columns") or {}
     key = source.get("key") or []
     return {name: str((columns.get(name) or {}).get("type", "text")) for name in ([key] if isinstance(key, str) else key)}
+
+
+def received(source: dict[str, Any]) -> tuple[str, ...]:
+    """The columns a file of the source holds; one with an expression is computed from them."""
+    return tuple(name for name, node in (source.get("columns") or {}).items() if "expression" not in (node or {}))
 
 
 def seconds(text: Any) -> int:
@@ -78,8 +86,16 @@ def seconds(text: Any) -> int:
 
 
 def typed(value: str, kind: str) -> Any:
-    """What a reader typed, as the key's type; the text itself where it is none."""
+    """What a reader typed, as the key's type; the text itself where it is none.
+
+    >>> typed("42", "integer"), typed("1.50", "number(12,2)"), typed("x", "integer")
+    (42, Decimal('1.50'), 'x')
+    """
     try:
-        return int(value) if kind.startswith(("integer", "number")) else value
-    except ValueError:
+        return int(value) if kind.startswith("integer") else Decimal(value) if is_number(kind) else value
+    except (ArithmeticError, ValueError):
         return value
+
+
+def is_number(kind: str) -> bool:
+    return kind.startswith(("integer", "number"))

@@ -51,6 +51,11 @@ def test_the_demo_ends_well_and_every_count_is_what_the_generator_made(demo):
     assert re.search(r"\n  \d+ counts, 0 differ\n", done.stdout)
 
 
+def test_the_demo_ends_by_saying_how_to_open_the_console(demo):
+    last = demo[1].stdout.splitlines()[-3:]
+    assert any(".venv/bin/firn console" in line and "http://127.0.0.1:18767" in line for line in last)
+
+
 def test_the_readme_shows_what_the_demo_prints(demo):
     printed = [timeless(line) for line in demo[1].stdout.splitlines()]
     steps, *results = transcript()
