@@ -1,7 +1,7 @@
 """One staged file as COPY reads it: bytes and file format options in, rows and rejected records out.
 
-docs.snowflake.com/en/sql-reference/sql/create-file-format. CSV columns are text (local/files_csv.py), a JSON record is one VARIANT,
-Parquet columns are the text that Snowflake's cast to VARCHAR gives, or one VARIANT `$1`. Records are numbered from 1 after the header, as
+docs.snowflake.com/en/sql-reference/sql/create-file-format. CSV columns are text (local/files_csv.py), a JSON record is one VARIANT
+or a column for each key (local/files_json.py), Parquet columns are the text that Snowflake's cast to VARCHAR gives, or one VARIANT `$1`. Records are numbered from 1 after the header, as
 METADATA$FILE_ROW_NUMBER does; a rejected record keeps its number. Lines of errors count from 1, header included.
 
 Refused: AVRO, ORC, XML. Not used when loading text: DATE_FORMAT and its like, BINARY_FORMAT, FILE_EXTENSION, ENABLE_OCTAL.
@@ -14,7 +14,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,15 +120,17 @@ def settings(options: dict[str, Any]) -> dict[str, Any]:
 
 def read(name: str, content: bytes, options: dict[str, Any], *, expected: int | None = None, as_variant: bool = False) -> Contents:
     """The rows of a file. `expected`: how many columns its lines must have where ERROR_ON_COLUMN_COUNT_MISMATCH says so
-    (a header decides by itself); `as_variant`: Parquet as one VARIANT. Raises Unreadable."""
-    from local import files_csv
+    (a header decides by itself); `as_variant`: JSON and Parquet as one VARIANT, else a column for each key. Raises Unreadable."""
+    from local import files_csv, files_json
 
     given = settings(options)
     kind = kind_of(options)
     if kind == "PARQUET":
         return read_parquet(name, content, given, as_variant=as_variant)
     plain = decompressed(name, content, str(given["COMPRESSION"] or "NONE").upper())
-    return read_json(name, plain, given) if kind == "JSON" else files_csv.read_csv(name, plain, given, expected)
+    if kind == "JSON":
+        return files_json.read_json(name, plain, given, as_variant=as_variant)
+    return files_csv.read_csv(name, plain, given, expected)
 
 
 MAGIC = {b"\x1f\x8b": "GZIP", b"BZh": "BZ2", b"\x28\xb5\x2f\xfd": "ZSTD"}
@@ -168,66 +170,6 @@ def text_of(name: str, content: bytes, given: dict[str, Any]) -> str:
     except UnicodeDecodeError as e:
         raise Unreadable(name, f"the file is not valid {given['ENCODING']}: {e.reason} at byte {e.start}") from None
     return text[1:] if given["SKIP_BYTE_ORDER_MARK"] and text.startswith("\ufeff") else text
-
-
-# --- JSON
-
-BLANK = re.compile(r"[\s]*")
-
-
-def read_json(name: str, content: bytes, given: dict[str, Any]) -> Contents:
-    """One VARIANT per record: lines, documents one after the other (with or without commas), or the elements of an outer array."""
-    text = text_of(name, content, given)
-    records: list[str] = []
-    numbers: list[int] = []
-    rejected: list[Rejected] = []
-    for number, (record, error) in enumerate(json_records(text, strips_array=given["STRIP_OUTER_ARRAY"]), start=1):
-        if error is not None:
-            rejected.append(Rejected(number, *error, record))
-        else:
-            records.append(without_nulls(record) if given["STRIP_NULL_VALUES"] else record)
-            numbers.append(number)
-    return Contents(pa.table({VARIANT: pa.array(records, pa.string())}), pa.array(numbers, pa.int64()), rejected)
-
-
-def json_records(text: str, *, strips_array: bool) -> Iterator[tuple[str, tuple[int, int, str] | None]]:
-    """Each record's text, or the text up to the end of its line with (line, character, reason)."""
-    decoder = json.JSONDecoder(parse_constant=not_json)
-    at = BLANK.match(text, 0).end()  # type: ignore[union-attr]
-    in_array = strips_array and text.startswith("[", at)
-    at = BLANK.match(text, at + 1).end() if in_array else at  # type: ignore[union-attr]
-    while at < len(text):
-        if text[at] == "," or (in_array and text[at] == "]"):
-            at = BLANK.match(text, at + 1).end()  # type: ignore[union-attr]
-            continue
-        try:
-            _, end = decoder.raw_decode(text, at)
-            record, error = text[at:end], None
-            if not record.isascii() and any("\udc80" <= c <= "\udcff" for c in record):
-                error = (text.count("\n", 0, at) + 1, 1, "Invalid UTF8 detected in string")
-                record = record.encode("utf8", "replace").decode()
-        except (ValueError, RecursionError) as e:
-            place = getattr(e, "pos", at)
-            end = text.find("\n", place)
-            end = len(text) if end < 0 else end
-            record = text[at:end].encode("utf8", "replace").decode()
-            line_start = text.rfind("\n", 0, place) + 1
-            error = (text.count("\n", 0, place) + 1, place - line_start + 1, f"Error parsing JSON: {getattr(e, 'msg', None) or e}")
-        yield record, error
-        at = BLANK.match(text, end).end()  # type: ignore[union-attr]
-
-
-def not_json(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
-
-
-def without_nulls(record: str) -> str:
-    def strip(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: strip(v) for k, v in value.items() if v is not None}
-        return [strip(v) for v in value if v is not None] if isinstance(value, list) else value
-
-    return json.dumps(strip(json.loads(record)), ensure_ascii=False)
 
 
 # --- Parquet
@@ -327,16 +269,15 @@ def nullified(text: pa.ChunkedArray | pa.Array, null_if: Any) -> Any:
 # --- what ON_ERROR makes of it
 
 
-def is_skipped(contents: Contents, on_error: str) -> bool:
+def is_skipped(rejected: Sequence[Rejected], parsed: int, on_error: str) -> bool:
     """Whether the whole file is left out: SKIP_FILE, SKIP_FILE_<n>, SKIP_FILE_<n>%; CONTINUE never does.
 
-    >>> from types import SimpleNamespace as Made
-    >>> one_of_four = Made(rejected=[1], parsed=4)
-    >>> [is_skipped(one_of_four, word) for word in ("CONTINUE", "SKIP_FILE", "SKIP_FILE_2", "SKIP_FILE_10%")]
+    >>> one = [Rejected(1, 1, 1, "broken")]
+    >>> [is_skipped(one, 4, word) for word in ("CONTINUE", "SKIP_FILE", "SKIP_FILE_2", "SKIP_FILE_10%")]
     [False, True, False, True]
     """
     found = re.fullmatch(r"SKIP_FILE(?:_(\d+)(%?))?", on_error.upper())
-    if not found or not contents.rejected:
+    if not found or not rejected:
         return False
     number, percent = int(found.group(1) or 1), found.group(2)
-    return len(contents.rejected) > number * contents.parsed / 100 if percent else len(contents.rejected) >= number
+    return len(rejected) > number * parsed / 100 if percent else len(rejected) >= number

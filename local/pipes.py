@@ -178,8 +178,8 @@ def refresh(account: Account, pipe: Thing, options: dict[str, Any]) -> Answer:
         after = dt.datetime.fromisoformat(said)
         since = max(since, after.astimezone(dt.UTC).replace(tzinfo=None) if after.tzinfo else after)
     paths = missing_files(account, pipe, options.get("PREFIX", ""), since)
-    for path in paths:
-        wait_for(account, pipe, path)
+    for path, size in paths.items():
+        wait_for(account, pipe, path, size)
     return table("File Status", [(path, "SENT") for path in paths])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -71,22 +72,22 @@ def prepare(cursor: Any, database: str) -> None:
         cursor.execute(TABLE_SQL.format(database=quoted(database), schema=SCHEMA))
 
 
-def record(cursor: Any, load: Load) -> None:
-    """Replace what was known of the file by this."""
-    forget_file(cursor, load)
-    errors = [vars(error) for error in load.rejected[:KEPT_ERRORS]]
+def record(cursor: Any, loads: Sequence[Load]) -> None:
+    """Replace what was known of these files, which one pipe (or COPY) loads into one table, by this."""
+    first = loads[0]
     cursor.execute(
-        f"INSERT INTO {place(load.table[0])} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [load.loader, load.loader_id, *load.table[1:], load.path, load.stage_location, load.etag, load.size, load.status, load.row_count,
-         load.row_parsed, load.row_done, load.error_count or len(load.rejected), json.dumps(errors), load.received_at, load.loaded_at],
-    )  # fmt: skip
-
-
-def forget_file(cursor: Any, load: Load) -> None:
-    cursor.execute(
-        f"DELETE FROM {place(load.table[0])} WHERE loader = ? AND loader_id = ? AND table_schema = ? AND table_name = ? AND path = ?",
-        [load.loader, load.loader_id, *load.table[1:], load.path],
+        f"DELETE FROM {place(first.table[0])} WHERE loader = ? AND loader_id = ? AND table_schema = ? AND table_name = ?"
+        " AND path IN (SELECT unnest(?::VARCHAR[]))",
+        [first.loader, first.loader_id, *first.table[1:], [load.path for load in loads]],
     )
+    one = f"({', '.join('?' * 16)})"
+    cursor.execute(f"INSERT INTO {place(first.table[0])} VALUES {', '.join([one] * len(loads))}", [value for load in loads for value in told(load)])
+
+
+def told(load: Load) -> list[Any]:
+    errors = json.dumps([vars(error) for error in load.rejected[:KEPT_ERRORS]])
+    return [load.loader, load.loader_id, *load.table[1:], load.path, load.stage_location, load.etag, load.size, load.status, load.row_count,
+            load.row_parsed, load.row_done, load.error_count or len(load.rejected), errors, load.received_at, load.loaded_at]  # fmt: skip
 
 
 def known(cursor: Any, table: tuple[str, str, str], loader: str, loader_id: str, since: dt.datetime) -> dict[str, tuple[str, str, int, int]]:
@@ -100,12 +101,16 @@ def known(cursor: Any, table: tuple[str, str, str], loader: str, loader_id: str,
     return {path: (status, etag, done, loaded) for path, status, etag, done, loaded in rows}
 
 
-def known_file(cursor: Any, table: tuple[str, str, str], loader: str, loader_id: str, path: str, since: dt.datetime) -> tuple[str, str, int, int] | None:
-    return cursor.execute(
-        f"SELECT status, etag, row_done, row_count FROM {place(table[0])} WHERE loader = ? AND loader_id = ?"
-        " AND table_schema = ? AND table_name = ? AND path = ? AND loaded_at >= ?",
-        [loader, loader_id, *table[1:], path, since],
-    ).fetchone()
+def known_files(
+    cursor: Any, table: tuple[str, str, str], loader: str, loader_id: str, paths: Sequence[str], since: dt.datetime
+) -> dict[str, tuple[str, str, int, int]]:
+    """As `known`, of these paths only."""
+    rows = cursor.execute(
+        f"SELECT path, status, etag, row_done, row_count FROM {place(table[0])} WHERE loader = ? AND loader_id = ?"
+        " AND table_schema = ? AND table_name = ? AND path IN (SELECT unnest(?::VARCHAR[])) AND loaded_at >= ?",
+        [loader, loader_id, *table[1:], list(paths), since],
+    ).fetchall()
+    return {path: (status, etag, done, loaded) for path, status, etag, done, loaded in rows}
 
 
 def forget_loader(account: Account, database: str, loader: str) -> None:

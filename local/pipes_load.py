@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from local import files, stages, streams
 from local.errors import failed
 from local.files import Contents, Rejected
 from local.pipes_copy import Column, Copy, columns_of, columns_used, quoted, transformed
-from local.pipes_history import FAILED, LOADED, PARTLY, RUNNING, Load, known_file, prepare, record
+from local.pipes_history import FAILED, LOADED, PARTLY, PIPE_DAYS, RUNNING, Load, known_files, prepare, record
 
 if TYPE_CHECKING:
     from local.account import Account
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 MOST_NEW_COLUMNS = 100  # of one COPY; docs.snowflake.com/en/user-guide/data-load-schema-evolution
 ATTEMPTS = 8  # when another transaction changed the same thing
+# Nothing is wrong with the file: it stays in the queue until others have committed, or there is room again.
+NOT_THE_FILE = (duckdb.TransactionException, duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException)
+FETCHES = 4  # at a time: the local S3 has one processor, a real one has patience
 
 
 class Anyone:
@@ -59,35 +64,98 @@ def shown_path(place: Location, path: str) -> str:
     return stages.under(stages.bucket_and_prefix(place.url)[1], path) if place.url else path
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A file that was read. `rows` is None where none of them is to be appended: then `load` says why."""
+
+    load: Load
+    rows: pa.Table | None = None  # columns "$1", "$2", … and METADATA$…, without the rejected rows
+    targets: tuple[tuple[Column, str], ...] = ()
+    columns: tuple[Column, ...] = ()  # the table's, with those that schema evolution has just added
+
+
 def load_file(account: Account, cursor: Any, copy: Copy, path: str, loader: Loader, received_at: dt.datetime | None = None) -> Load:
     """Load one file (`path` within the stage) and note it. Never raises for what is wrong with the file: that is the Load's status."""
     prepare(cursor, copy.table[0]) if loader.is_transaction else None
+    ready = read_file(account, cursor, copy, path, loader, received_at)
+    if ready.rows is None:
+        return noted(cursor, ready.load, loader)
+    try:
+        return in_commits(account, cursor, copy, ready, loader)
+    except NOT_THE_FILE:
+        raise
+    except duckdb.Error as e:
+        return noted(cursor, broken(ready.load, e), loader)
+
+
+def load_files(account: Account, cursor: Any, copy: Copy, files_to_load: Sequence[tuple[str, dt.datetime | None]], loader: Loader) -> list[Load]:
+    """Load many small files in one transaction, with a note of each: all of them are there, or none is.
+
+    What is wrong with a file is in its note, and the others load all the same. Raises when the transaction as a whole fails.
+    """
+    prepare(cursor, copy.table[0])
+    place = place_of(account, copy)
+    ready: list[Ready] = []
+    columns: tuple[Column, ...] = ()
+    with ThreadPoolExecutor(FETCHES) as fetching:
+        contents = [fetching.submit(stages.content_of, account, place, path) for path, _ in files_to_load]
+        for (path, received_at), content in zip(files_to_load, contents, strict=True):
+            ready.append(read_file(account, cursor, copy, path, loader, received_at, content.result, columns))
+            columns = ready[-1].columns or columns
+    loads = [one.load if one.rows is None else ended(account, one.load, one.rows.num_rows) for one in ready]
+    filled = groupby((one for one in ready if one.rows is not None), key=lambda one: (one.targets, one.rows.schema))
+    pieces = [(targets, pa.concat_tables(one.rows for one in alike).combine_chunks()) for (targets, _), alike in filled]
+    committed(account, cursor, copy, pieces, loads, loader)
+    return loads
+
+
+def read_file(
+    account: Account, cursor: Any, copy: Copy, path: str, loader: Loader, received_at: dt.datetime | None,
+    fetch: Callable[[], tuple[bytes, str, dt.datetime]] | None = None, columns: Sequence[Column] = (),
+) -> Ready:  # fmt: skip
+    """A file's rows in its table's columns, every one of them judged; nothing is appended or noted yet, but the table may have evolved."""
     place = place_of(account, copy)
     name = shown_path(place, path)
     scanned_at = account.clock()
     load = Load(loader.name, loader.identity, copy.table, name, place.url or f"@{copy.location}", "", 0, FAILED,
                 received_at=received_at, loaded_at=scanned_at)  # fmt: skip
     try:
-        content, etag, modified_at = stages.content_of(account, place, path)
+        content, etag, modified_at = fetch() if fetch else stages.content_of(account, place, path)
         load = replace(load, etag=etag, size=len(content))
         check_access(account, place)
-        columns = columns_of(cursor, copy.table)
+        columns = columns or columns_of(cursor, copy.table)
         contents = read(name, content, copy, columns)
     except FileNotFoundError as e:
         reason = f"Remote file '{e}' was not found. There are several potential causes. The file might not exist."
-        return noted(cursor, replace(load, rejected=[Rejected(0, 0, 0, reason)]), loader)
+        return Ready(replace(load, rejected=[Rejected(0, 0, 0, reason)]))
     except (files.Unreadable, OSError) as e:
         error = Rejected(0, getattr(e, "line", 0) or 0, getattr(e, "character", 0) or 0, str(e))
-        return noted(cursor, replace(load, rejected=[error]), loader)
+        return Ready(replace(load, rejected=[error]))
+    load = replace(load, row_parsed=contents.parsed)
     try:
         if copy.match != "NONE" and loader.is_transaction:
             columns = evolve(account, cursor, copy, columns, contents.rows.column_names)
-        load = replace(load, row_parsed=contents.parsed)
-        return append(account, cursor, copy, columns, contents, (name, etag, modified_at, scanned_at), load, loader)
-    except duckdb.TransactionException:
-        raise  # nothing is wrong with the file: it stays in the queue
+        targets = tuple(mapping(copy, columns, contents.rows.column_names))
+        rows = numbered(copy, contents, (name, etag, modified_at, scanned_at))
+        wrong = unfit(cursor, rows, targets, set(copy.metadata))
+    except NOT_THE_FILE:
+        raise
     except duckdb.Error as e:
-        return noted(cursor, replace(load, rejected=[Rejected(0, 0, 0, f"{name}: {str(e).splitlines()[0]}")]), loader)
+        return Ready(broken(load, e))
+    rejected = sorted([*contents.rejected, *wrong], key=lambda r: r.row_number)
+    load = replace(load, rejected=rejected, error_count=len(rejected))
+    if copy.on_error == "ABORT_STATEMENT" and rejected:
+        raise failed(abort_message(load))
+    if files.is_skipped(rejected, load.row_parsed, copy.on_error):
+        return Ready(load, columns=tuple(columns))
+    if wrong:
+        is_wrong = pc.is_in(rows["METADATA$FILE_ROW_NUMBER"], value_set=pa.array([r.row_number for r in wrong], pa.int64()))
+        rows = rows.filter(pc.invert(is_wrong))
+    return Ready(load, rows, targets, tuple(columns))
+
+
+def broken(load: Load, error: duckdb.Error) -> Load:
+    return replace(load, rejected=[Rejected(0, 0, 0, f"{load.path}: {str(error).splitlines()[0]}")])
 
 
 def check_access(account: Account, place: Location) -> None:
@@ -99,7 +167,7 @@ def check_access(account: Account, place: Location) -> None:
 
 def noted(cursor: Any, load: Load, loader: Loader) -> Load:
     with transaction(cursor, loader):
-        record(cursor, load)
+        record(cursor, [load])
     return load
 
 
@@ -123,26 +191,13 @@ def transaction(cursor: Any, loader: Loader) -> Iterator[None]:
 # --- from bytes to columns "$1", "$2", … and METADATA$…
 
 
-def read(name: str, content: bytes, copy: Copy, columns: list[Column]) -> Contents:
+def read(name: str, content: bytes, copy: Copy, columns: Sequence[Column]) -> Contents:
     options = dict(copy.format)
     kind = files.kind_of(options)
     if copy.select is not None and kind == "CSV":
         options["ERROR_ON_COLUMN_COUNT_MISMATCH"] = False  # ignored when transforming
     expected = len(copy.columns or columns) if kind == "CSV" else None
-    contents = files.read(name, content, options, expected=expected, as_variant=copy.match == "NONE")
-    return by_key(contents) if kind == "JSON" and copy.match != "NONE" else contents
-
-
-def by_key(contents: Contents) -> Contents:
-    """JSON objects as one column per key, for MATCH_BY_COLUMN_NAME: texts as they are, the rest as JSON writes it."""
-    records = [json.loads(text) for text in contents.rows.column(0).to_pylist()]
-    keys = dict.fromkeys(key for r in records if isinstance(r, dict) for key in r)
-    columns = {key: [plain(r.get(key)) if isinstance(r, dict) else None for r in records] for key in keys}
-    return replace(contents, rows=pa.table({key: pa.array(values, pa.string()) for key, values in columns.items()}))
-
-
-def plain(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return files.read(name, content, options, expected=expected, as_variant=copy.match == "NONE")
 
 
 def numbered(copy: Copy, contents: Contents, metadata: tuple[Any, ...]) -> pa.Table:
@@ -160,10 +215,10 @@ def numbered(copy: Copy, contents: Contents, metadata: tuple[Any, ...]) -> pa.Ta
     return pa.table(columns)
 
 
-def mapping(copy: Copy, columns: list[Column], names: list[str]) -> list[tuple[Column, str]]:
+def mapping(copy: Copy, columns: Sequence[Column], names: list[str]) -> list[tuple[Column, str]]:
     """Target column and the expression over the file's columns that fills it. Columns that are not listed become NULL."""
     by_name = {column.name: column for column in columns}
-    targets = [by_name[name] for name in copy.columns] if copy.columns else columns
+    targets = [by_name[name] for name in copy.columns] if copy.columns else list(columns)
     if copy.select is not None:
         return [(column, transformed(expression, column)) for column, expression in zip(targets, copy.select, strict=False)]
     if copy.match == "NONE":
@@ -174,7 +229,7 @@ def mapping(copy: Copy, columns: list[Column], names: list[str]) -> list[tuple[C
     return [(column, quoted(source)) for column in columns if (source := filled[column.name])]
 
 
-def evolve(account: Account, cursor: Any, copy: Copy, columns: list[Column], names: list[str]) -> list[Column]:
+def evolve(account: Account, cursor: Any, copy: Copy, columns: Sequence[Column], names: list[str]) -> Sequence[Column]:
     """ENABLE_SCHEMA_EVOLUTION: columns of the file that the table lacks are added to it, as text."""
     database, schema, table = copy.table
     option = account.catalog.get("table_option", table, database=database, schema=schema)
@@ -200,53 +255,33 @@ def value(column: Column, expression: str, kind: str) -> str:
     return f"TRY_CAST({expression} AS {column.type})"
 
 
-def unfit(cursor: Any, view: str, targets: list[tuple[Column, str]], metadata_columns: set[str]) -> list[Rejected]:
+def unfit(cursor: Any, rows: pa.Table, targets: Sequence[tuple[Column, str]], metadata_columns: set[str]) -> list[Rejected]:
     """Rows with a value that its typed column does not take. Text takes everything."""
+    typed = [(column, e) for column, e in targets if not (column.is_text or column.is_variant or column.name in metadata_columns)]
+    if not typed:
+        return []
     rejected: dict[int, Rejected] = {}
-    for column, expression in targets:
-        if column.is_text or column.is_variant or column.name in metadata_columns:
-            continue
-        rows = cursor.execute(
-            f'SELECT "METADATA$FILE_ROW_NUMBER", CAST({expression} AS VARCHAR) FROM {view}'
-            f" WHERE {expression} IS NOT NULL AND TRY_CAST({expression} AS {column.type}) IS NULL"
-        ).fetchall()
-        for number, text in rows:
-            kind = re.match(r"TIMESTAMP|DATE|TIME|BOOLEAN", column.type)
-            reason = f"{kind.group().capitalize() if kind else 'Numeric'} value '{text}' is not recognized"
-            rejected.setdefault(number, Rejected(number, number, 1, reason, text, column.name))
+    with registered(cursor, rows) as view:
+        for column, expression in typed:
+            found = cursor.execute(
+                f'SELECT "METADATA$FILE_ROW_NUMBER", CAST({expression} AS VARCHAR) FROM {view}'
+                f" WHERE {expression} IS NOT NULL AND TRY_CAST({expression} AS {column.type}) IS NULL"
+            ).fetchall()
+            for number, text in found:
+                kind = re.match(r"TIMESTAMP|DATE|TIME|BOOLEAN", column.type)
+                reason = f"{kind.group().capitalize() if kind else 'Numeric'} value '{text}' is not recognized"
+                rejected.setdefault(number, Rejected(number, number, 1, reason, text, column.name))
     return list(rejected.values())
 
 
-def append(
-    account: Account, cursor: Any, copy: Copy, columns: list[Column], contents: Contents, metadata: tuple[Any, ...], load: Load, loader: Loader
-) -> Load:
-    """Append the good rows and note the file, in one transaction or in several."""
-    kind = files.kind_of(copy.format)
-    targets = mapping(copy, columns, contents.rows.column_names)
-    rows = numbered(copy, contents, metadata)
+@contextmanager
+def registered(cursor: Any, rows: pa.Table) -> Iterator[str]:
     view = f"firn_file_{uuid.uuid4().hex}"
     cursor.register(view, rows)
     try:
-        wrong = unfit(cursor, view, targets, set(copy.metadata))
-        contents = replace(contents, rejected=sorted([*contents.rejected, *wrong], key=lambda r: r.row_number))
-        load = replace(load, rejected=contents.rejected, error_count=len(contents.rejected))
-        is_left_out = files.is_skipped(replace_rows(contents, load.row_parsed), copy.on_error)
-        if copy.on_error == "ABORT_STATEMENT" and contents.rejected:
-            raise failed(abort_message(load))
-        if is_left_out:
-            return noted(cursor, load, loader)
-        numbers = [number for number in contents.row_numbers.to_pylist() if number not in {r.row_number for r in wrong}]
-        names = ", ".join(quoted(column.name) for column, _ in targets)
-        values = ", ".join(value(column, expression, kind) for column, expression in targets)
-        table = ".".join(map(quoted, copy.table))
-        insert = f"INSERT INTO {table} ({names}) SELECT {values} FROM {view}" if targets else None
-        return in_commits(account, cursor, insert, numbers, load, loader, skipped=[r.row_number for r in wrong])
+        yield view
     finally:
         cursor.unregister(view)
-
-
-def replace_rows(contents: Contents, parsed: int) -> Any:
-    return type("Counted", (), {"rejected": contents.rejected, "parsed": parsed})
 
 
 def abort_message(load: Load) -> str:
@@ -259,38 +294,52 @@ def abort_message(load: Load) -> str:
     )
 
 
-def in_commits(
-    account: Account, cursor: Any, insert: str | None, numbers: list[int], load: Load, loader: Loader, skipped: list[int]
-) -> Load:
+def in_commits(account: Account, cursor: Any, copy: Copy, ready: Ready, loader: Loader) -> Load:
     """Insert in pieces of `rows_per_commit`; what an earlier, interrupted attempt has committed is not inserted again."""
-    since = account.clock() - dt.timedelta(days=14)
-    before = known_file(cursor, load.table, load.loader, load.loader_id, load.path, since) if loader.is_transaction else None
+    load, rows = ready.load, ready.rows
+    assert rows is not None
+    since = account.clock() - dt.timedelta(days=PIPE_DAYS)
+    before = known_files(cursor, load.table, load.loader, load.loader_id, [load.path], since).get(load.path) if loader.is_transaction else None
     done = before[2] if before and before[0] == RUNNING and before[1] == load.etag else 0
-    step = loader.rows_per_commit or max(len(numbers), 1)
-    without = f" AND \"METADATA$FILE_ROW_NUMBER\" NOT IN ({', '.join(map(str, skipped))})" if skipped else ""
-    for start in range(done, max(len(numbers), 1), step):
-        piece = numbers[start : start + step]
-        is_last = start + step >= len(numbers)
-        status = (PARTLY if load.rejected else LOADED) if is_last else RUNNING
-        load = replace(load, status=status, row_count=start + len(piece), row_done=start + len(piece), loaded_at=account.clock())
-        where = f' WHERE "METADATA$FILE_ROW_NUMBER" BETWEEN {piece[0]} AND {piece[-1]}{without}' if piece else " WHERE FALSE"
-        committed(account, cursor, f"{insert}{where}" if insert else None, load, loader)
+    step = loader.rows_per_commit or max(rows.num_rows, 1)
+    for start in range(done, max(rows.num_rows, 1), step):
+        piece = rows.slice(start, step)
+        upto = start + piece.num_rows
+        load = ended(account, load, upto) if upto == rows.num_rows else replace(load, status=RUNNING, row_count=upto, row_done=upto)
+        committed(account, cursor, copy, [(ready.targets, piece)], [replace(load, loaded_at=account.clock())], loader)
     return load
 
 
-def committed(account: Account, cursor: Any, insert: str | None, load: Load, loader: Loader) -> None:
+def ended(account: Account, load: Load, row_count: int) -> Load:
+    status = PARTLY if load.rejected else LOADED
+    return replace(load, status=status, row_count=row_count, row_done=row_count, loaded_at=account.clock())
+
+
+def committed(
+    account: Account, cursor: Any, copy: Copy, pieces: Sequence[tuple[Sequence[tuple[Column, str]], pa.Table]], loads: list[Load], loader: Loader
+) -> None:
     """One transaction; tried again when DuckDB says that another one changed the same thing meanwhile."""
     for attempt in range(ATTEMPTS):
         try:
             with ExitStack() as until_committed, transaction(cursor, loader):
-                if insert:
-                    cursor.execute(insert)
-                record(cursor, load)
+                for targets, rows in pieces:
+                    insert(cursor, copy, targets, rows)
+                record(cursor, loads)
                 if loader.is_transaction:
                     until_committed.enter_context(streams.COMMITTING)
-                    streams.capture(account, cursor, load.table)
+                    streams.capture(account, cursor, copy.table)
             return
         except duckdb.TransactionException:
             if attempt == ATTEMPTS - 1 or not loader.is_transaction:
                 raise
             time.sleep(0.02 * 2**attempt)
+
+
+def insert(cursor: Any, copy: Copy, targets: Sequence[tuple[Column, str]], rows: pa.Table) -> None:
+    if not targets or not rows.num_rows:
+        return
+    kind = files.kind_of(copy.format)
+    names = ", ".join(quoted(column.name) for column, _ in targets)
+    values = ", ".join(value(column, expression, kind) for column, expression in targets)
+    with registered(cursor, rows) as view:
+        cursor.execute(f"INSERT INTO {'.'.join(map(quoted, copy.table))} ({names}) SELECT {values} FROM {view}")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from snowflake.connector.errors import ProgrammingError
 
-from local import files, files_csv
+from local import files, files_csv, files_json
 
 LANDING = {
     "TYPE": "CSV",
@@ -123,6 +123,7 @@ SAMPLES = [
 
 @pytest.mark.parametrize("text", SAMPLES)
 def test_the_fast_and_the_exact_reader_agree(text, monkeypatch):
+    monkeypatch.setattr(files_csv, "SMALL", 0)
     fast = read(text)
     monkeypatch.setattr(files_csv, "is_plain", lambda *_: False)
     exact = read(text)
@@ -162,12 +163,42 @@ def test_a_file_that_cannot_be_read_says_its_name_and_why(name, content, kind, r
     pytest.param({}, '\ufeff{"a": 12345678901234567890.10}', ['{"a": 12345678901234567890.10}'], id="numbers keep their digits"),
 ])  # fmt: skip
 def test_json_gives_one_variant_per_record(options, text, records):
-    contents = files.read("a.json", text.encode(), {"TYPE": "JSON", **options})
+    contents = files.read("a.json", text.encode(), {"TYPE": "JSON", **options}, as_variant=True)
     assert contents.rows.column("$1").to_pylist() == records
 
 
+JSON_SAMPLES = [
+    '{"a": 1, "b": "x"}\n\n  {"b": null, "c": [1, {"d": 1.50}]}\r\n7\n"text"\nnull',
+    '{"a": 1}, {"a": 2}\n{"a": 3}',
+    '{"a":\n 1}\n{"a": true}\n',
+    '{"a": 1}\n{"a": oops}\n{"a": "é"}\n',
+    '{"a": "x\ny"}\n{"a": 1e400, "b": -0.0, "a": 12345678901234567890123}\n',
+    '1\n2 3\n-\n4',
+    "",
+]
+
+
+@pytest.mark.parametrize("as_variant", [True, False])
+@pytest.mark.parametrize("text", JSON_SAMPLES)
+def test_json_line_by_line_and_the_exact_reader_agree(text, as_variant, monkeypatch):
+    quick = files.read("a.json", text.encode(), {"TYPE": "JSON"}, as_variant=as_variant)
+    monkeypatch.setattr(files_json, "one_a_line", lambda *_, **__: None)
+    exact = files.read("a.json", text.encode(), {"TYPE": "JSON"}, as_variant=as_variant)
+
+    assert (quick.rows, quick.row_numbers, quick.rejected) == (exact.rows, exact.row_numbers, exact.rejected)
+
+
+def test_json_columns_hold_texts_as_they_are_and_the_rest_as_json():
+    text = '{"a": "x", "b": 1.50, "c": {"d": [1, null]}}\n{"a": 7, "b": true}\n[1]\n'
+    contents = files.read("a.json", text.encode(), {"TYPE": "JSON"})
+
+    assert contents.rows.to_pylist() == [
+        {"a": "x", "b": "1.5", "c": '{"d": [1, null]}'}, {"a": "7", "b": "true", "c": None}, {"a": None, "b": None, "c": None},
+    ]  # fmt: skip
+
+
 def test_a_broken_json_line_is_rejected_and_reading_goes_on_behind_it():
-    contents = files.read("a.json", b'{"a": 1}\n{"a": oops}\n{"a": NaN}\n{"a": 4}\n', {"TYPE": "JSON"})
+    contents = files.read("a.json", b'{"a": 1}\n{"a": oops}\n{"a": NaN}\n{"a": 4}\n', {"TYPE": "JSON"}, as_variant=True)
 
     assert contents.rows.column("$1").to_pylist() == ['{"a": 1}', '{"a": 4}']
     assert contents.row_numbers.to_pylist() == [1, 4]

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from snowflake.connector.errors import ProgrammingError
 
 from local import pipes, pipes_load, s3, stages
@@ -369,7 +370,214 @@ def test_files_may_arrive_in_another_order(landing):
     assert order != [("a",), ("b",), ("c",)]
 
 
+# --- many files at once
+
+
+def commits(monkeypatch):
+    """What `committed` is called with, one entry per transaction: the paths of its files."""
+    seen, commit = [], pipes_load.committed
+
+    def counted(account, cursor, copy, pieces, loads, loader):
+        seen.append([load.path for load in loads])
+        commit(account, cursor, copy, pieces, loads, loader)
+
+    monkeypatch.setattr(pipes_load, "committed", counted)
+    return seen
+
+
+def test_many_small_files_share_a_transaction_and_each_has_its_own_note(landing, monkeypatch):
+    landing.customers(copy="ON_ERROR = CONTINUE")
+    for number in range(20):
+        landing.put(f"customers/{number:02}.csv", f"id,city\n{number},Oslo\n{number},Rome\n")
+    landing.put("customers/20 other columns.csv", "city,shoe,id\nBonn,42,20\n")
+    landing.put("customers/21 broken line.csv", 'id,city\n21,Oslo\n0,"Paris"x\n')
+    landing.put("customers/22 no gzip.csv.gz", b"\x1f\x8bnothing")
+    landing.put("customers/23 gone.csv", "id,city\n23,Oslo\n")
+    landing.client.delete_object(Bucket=landing.bucket, Key="customers/23 gone.csv")
+    seen = commits(monkeypatch)
+    assert landing.poller.step() == 24
+
+    assert [len(paths) for paths in seen] == [24]
+    notes = {h["FILE_NAME"].removeprefix("customers/"): (h["STATUS"], h["ROW_COUNT"], h["ERROR_COUNT"]) for h in landing.history()}
+    assert notes == {f"{number:02}.csv": ("Loaded", 2, 0) for number in range(20)} | {
+        "20 other columns.csv": ("Loaded", 1, 0), "21 broken line.csv": ("Partially loaded", 1, 1),
+        "22 no gzip.csv.gz": ("Load failed", 0, 1), "23 gone.csv": ("Load failed", 0, 1),
+    }  # fmt: skip
+    by_file = landing.rows("SELECT _FILE_NAME, list([ID, CITY] ORDER BY _ROW_NUMBER), list(_ROW_NUMBER ORDER BY _ROW_NUMBER) FROM LANDING.BRONZE.CUSTOMERS GROUP BY ALL")
+    assert {name.removeprefix("customers/"): (rows, numbers) for name, rows, numbers in by_file} == {
+        f"{number:02}.csv": ([[str(number), "Oslo"], [str(number), "Rome"]], [1, 2]) for number in range(20)
+    } | {"20 other columns.csv": ([["20", "Bonn"]], [1]), "21 broken line.csv": ([["21", "Oslo"]], [1])}
+    keys = dict(landing.rows("SELECT _FILE_NAME, any_value(_CONTENT_KEY) FROM LANDING.BRONZE.CUSTOMERS GROUP BY ALL"))
+    assert keys["customers/07.csv"] == hashlib.md5(b"id,city\n7,Oslo\n7,Rome\n").hexdigest()
+
+
+def test_files_of_several_pipes_are_loaded_together_by_pipe(landing, monkeypatch):
+    landing.customers()
+    landing.table("ORDERS", f"ID VARCHAR, {META_COLUMNS}")
+    landing.sql(
+        f"CREATE PIPE orders_pipe AUTO_INGEST = TRUE AS COPY INTO orders FROM @landing/orders/ FILE_FORMAT = {CSV}"
+        f" MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE {METADATA}"
+    )
+    for number in range(3):
+        landing.put(f"customers/{number}.csv", f"id\n{number}\n")
+        landing.put(f"orders/{number}.csv", f"id\n{number}\n")
+    seen = commits(monkeypatch)
+    landing.poller.drain()
+
+    assert sorted(sorted(paths) for paths in seen) == [[f"{pipe}/{number}.csv" for number in range(3)] for pipe in ("customers", "orders")]
+
+
+def test_large_files_have_a_transaction_of_their_own(landing, monkeypatch):
+    landing.customers()
+    monkeypatch.setattr("local.pipes_poller.BATCH_BYTES", 100)
+    for name, lines in (("a", 2), ("b", 60), ("c", 2), ("d", 2)):
+        landing.put(f"customers/{name}.csv", "id\n" + "1\n" * lines)
+    seen = commits(monkeypatch)
+    landing.poller.drain()
+
+    assert [len(paths) for paths in seen if "customers/b.csv" in paths] == [1]
+    assert sum(h["ROW_COUNT"] for h in landing.history()) == 66
+
+
+def test_columns_that_two_files_bring_at_once_are_both_added(landing):
+    landing.customers()
+    pipes.set_schema_evolution(landing.account, "LANDING", "BRONZE", "CUSTOMERS", True)
+    landing.put("customers/a.csv", "id,shoe\n1,42\n")
+    landing.put("customers/b.csv", "id,hat\n2,7\n")
+    landing.put("customers/c.csv", "id,hat,shoe\n3,8,43\n")
+    landing.poller.drain()
+
+    assert landing.rows("SELECT ID, SHOE, HAT FROM LANDING.BRONZE.CUSTOMERS ORDER BY ID") == [("1", "42", None), ("2", None, "7"), ("3", "43", "8")]
+
+
+def insert_fails(monkeypatch, value, error):
+    """Files with this value in their first column cannot be inserted; gives the function that ends it."""
+    insert = pipes_load.insert
+
+    def failing(cursor, copy, targets, rows):
+        if value in rows["$1"].to_pylist():
+            raise error
+        insert(cursor, copy, targets, rows)
+
+    monkeypatch.setattr(pipes_load, "insert", failing)
+    return lambda: monkeypatch.setattr(pipes_load, "insert", insert)
+
+
+def test_when_files_cannot_be_loaded_together_the_one_to_blame_is_found_and_the_others_load(landing, monkeypatch):
+    landing.customers()
+    for number in range(4):
+        landing.put(f"customers/{number}.csv", f"id\n{number}\n")
+    insert_fails(monkeypatch, "2", duckdb.ConversionException("Conversion Error: no such thing"))
+    landing.poller.drain()
+
+    assert landing.rows(CUSTOMERS) == [("0", None), ("1", None), ("3", None)]
+    notes = {h["FILE_NAME"]: (h["STATUS"], h["FIRST_ERROR_MESSAGE"]) for h in landing.history()}
+    assert notes == {f"customers/{number}.csv": ("Loaded", None) for number in (0, 1, 3)} | {
+        "customers/2.csv": ("Load failed", "customers/2.csv: Conversion Error: no such thing")
+    }
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_full_disk_is_no_fault_of_the_files_and_they_load_when_there_is_room(landing, monkeypatch, count):
+    landing.customers()
+    for number in range(count):
+        landing.put(f"customers/{number}.csv", f"id\n{number}\n")
+    there_is_room = insert_fails(monkeypatch, "0", duckdb.IOException("IO Error: Could not write file: No space left on device"))
+    with pytest.raises(duckdb.IOException):
+        landing.poller.step()
+    assert (landing.rows(CUSTOMERS), landing.history()) == ([], [])
+
+    there_is_room()
+    landing.poller.drain()
+
+    assert landing.rows(CUSTOMERS) == [(str(number), None) for number in range(count)]
+
+
+def test_a_kill_before_the_commit_of_many_files_leaves_none_and_the_next_start_loads_each_once(landing, monkeypatch):
+    landing.customers()
+    for number in range(5):
+        landing.put(f"customers/{number}.csv", f"id\n{number}\n")
+    record = pipes_load.record
+
+    def killed(cursor, loads):
+        record(cursor, loads)
+        raise Killed
+
+    monkeypatch.setattr(pipes_load, "record", killed)
+    with pytest.raises(Killed):
+        landing.poller.step()
+    assert (landing.rows(CUSTOMERS), landing.history()) == ([], [])
+    monkeypatch.setattr(pipes_load, "record", record)
+
+    restarted = Poller(landing.account)
+    assert restarted.catch_up() == 5
+    restarted.drain()
+
+    assert landing.rows(CUSTOMERS) == [(str(number), None) for number in range(5)]
+
+
+def test_a_file_of_which_a_part_is_loaded_is_finished_among_others(landing, monkeypatch):
+    landing.customers()
+    landing.poller.rows_per_commit = 3
+    landing.put("customers/a.csv", "id\n" + "".join(f"{i}\n" for i in range(10)))
+    commit, count = pipes_load.committed, iter(range(9))
+
+    def killed_at_the_second(*arguments):
+        if next(count) == 1:
+            raise Killed
+        commit(*arguments)
+
+    monkeypatch.setattr(pipes_load, "committed", killed_at_the_second)
+    with pytest.raises(Killed):
+        landing.poller.step()
+    monkeypatch.setattr(pipes_load, "committed", commit)
+    landing.put("customers/b.csv", "id\n10\n")
+    landing.put("customers/c.csv", "id\n11\n")
+    landing.poller.rows_per_commit = None
+    landing.poller.drain()
+
+    assert sorted(int(row[0]) for row in landing.rows(CUSTOMERS)) == list(range(12))
+    assert {h["FILE_NAME"]: h["ROW_COUNT"] for h in landing.history()} == {"customers/a.csv": 10, "customers/b.csv": 1, "customers/c.csv": 1}
+
+
+def test_messages_of_a_step_that_failed_are_seen_again_at_once(landing, monkeypatch):
+    landing.customers()
+    for number in range(12):
+        landing.put(f"customers/{number:02}.csv", f"id\n{number:02}\n")
+    content_of = stages.content_of
+    monkeypatch.setattr(stages, "content_of", lambda *_: (_ for _ in ()).throw(EndpointConnectionError(endpoint_url="http://127.0.0.1")))
+    with pytest.raises(EndpointConnectionError):
+        landing.poller.step()
+    monkeypatch.setattr(stages, "content_of", content_of)
+    landing.poller.drain()
+
+    assert landing.rows(CUSTOMERS) == [(f"{number:02}", None) for number in range(12)]
+    assert landing.status()["numOutstandingMessagesOnChannel"] == 0
+
+
+def test_asking_for_the_queue_makes_it_once(landing):
+    landing.account.s3 = SimpleNamespace(client=lambda service: Asked(landing.sqs))
+    assert queue_url(landing.account) == queue_url(landing.account)
+
+    assert Asked.made == 0  # it was there already
+
+
+class Asked:
+    made = 0
+
+    def __init__(self, sqs):
+        self.sqs, self.exceptions = sqs, sqs.exceptions
+
+    def get_queue_url(self, **arguments):
+        return self.sqs.get_queue_url(**arguments)
+
+    def create_queue(self, **arguments):
+        Asked.made += 1
+        return self.sqs.create_queue(**arguments)
+
+
 # --- faults
+
 
 
 def test_a_broken_line_skips_the_file_by_default_and_says_where(landing):

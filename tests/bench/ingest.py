@@ -14,6 +14,7 @@ import contextlib
 import csv
 import io
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -143,7 +144,7 @@ def order_lines(start: int, rows: int) -> bytes:
 
 
 def into_bronze(files: int, rows: int) -> dict[str, float]:
-    """Seconds from the last file put until every row is in bronze, with the events in the queue."""
+    """Seconds until every row is in bronze, from when all files are in S3 and their events in the queue."""
     with tempfile.TemporaryDirectory() as folder:
         account, poller, store = bronze_account(Path(folder))
         try:
@@ -163,6 +164,17 @@ def into_bronze(files: int, rows: int) -> dict[str, float]:
     return {"seconds": seconds, "rows_a_second": found / seconds}
 
 
+def generated(customers: int) -> dict[str, float]:
+    """Seconds and processor seconds of a process of its own that makes the retail files."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "ingest.generate", folder, "--customers", str(customers)]
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        megabytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 2**20
+    return {"seconds": seconds, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, "mb": megabytes}
+
+
 def main(rows: int = ROWS, runs: int = RUNS) -> None:
     print(f"Postgres → S3: {rows:,} rows of 8 columns, {runs} runs, the median (wanted: 4 times, less than 200 MB)")
     from_postgres(rows, runs)
@@ -171,6 +183,8 @@ def main(rows: int = ROWS, runs: int = RUNS) -> None:
     for files, each in ((4, 50_000), (2, 200_000), (1000, 20)):
         found = into_bronze(files, each)
         print(f"{files:>6,} {each:>10,} {found['seconds']:>8.1f} {found['rows_a_second']:>10,.0f}")
+    made = generated(rows)
+    print(f"\nfirn generate: {rows:,} customers (wanted: 10 s): {made['seconds']:.1f} s, {made['cpu']:.1f} s of processor, {made['mb']:,.0f} MB of files")
 
 
 if __name__ == "__main__":
