@@ -11,6 +11,7 @@ import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
+from local import cli
 from local.place import ROOT
 from tests.console.conftest import HOSTILE, fail
 
@@ -47,6 +48,11 @@ def test_snowflake_installs_the_streamlit_that_the_tests_have():
     environment = yaml.safe_load((ROOT / "app/console/environment.yml").read_text())
     pin = next(name.partition("=")[2] for name in environment["dependencies"] if name.startswith("streamlit="))
     assert f"streamlit=={pin}" in (ROOT / "requirements.txt").read_text().split("\n")
+
+
+def test_without_an_account_the_command_says_how_to_start_one(tmp_path, capsys):
+    assert cli.main(["--data", str(tmp_path), "console"]) == 1
+    assert "Start it with: firn up" in capsys.readouterr().err
 
 
 # --- before the first row
