@@ -1,4 +1,4 @@
-CREATE OR REPLACE PROCEDURE config.apply_packaged(pipeline VARCHAR)
+CREATE OR REPLACE PROCEDURE config.apply_packaged(pipeline VARCHAR, unless_dropped BOOLEAN DEFAULT FALSE)
 RETURNS VARIANT
 LANGUAGE PYTHON
 RUNTIME_VERSION = '3.11'
@@ -67,4 +67,4 @@ IMPORTS = (
 HANDLER = 'pipeline.apply_packaged'
 COMMENT = 'Applies a pipeline file that ships with the app: tables, control rows, tasks'
 EXECUTE AS OWNER;
-GRANT USAGE ON PROCEDURE config.apply_packaged(VARCHAR) TO APPLICATION ROLE app_admin;
+GRANT USAGE ON PROCEDURE config.apply_packaged(VARCHAR, BOOLEAN) TO APPLICATION ROLE app_admin;

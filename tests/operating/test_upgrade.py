@@ -71,10 +71,12 @@ def test_a_suspended_graph_stays_suspended_and_the_packaged_pipeline_becomes_wha
 
 
 @pytest.mark.nightly
-def test_the_packaged_pipeline_is_there_again_when_it_was_dropped(rig):
-    rig.call("config.drop_pipeline", "retail")
-    assert "retail_begin" not in states(rig)
+def test_a_packaged_pipeline_that_was_dropped_stays_away_though_its_tables_are_another_s_by_now(rig):
+    rig.call("config.drop_pipeline", "retail", True)
+    rig.call("config.apply_spec", RETAIL.replace("pipeline: retail", "pipeline: heir"))
 
     upgrade(rig)
 
-    assert states(rig)["retail_begin"] == "started"
+    assert "retail_begin" not in states(rig) and states(rig)["heir_begin"] == "started"
+    rig.call("config.drop_pipeline", "heir", True)
+    assert rig.call("config.apply_packaged", "retail")["tasks"] > 0
