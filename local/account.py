@@ -15,7 +15,21 @@ import pyarrow as pa
 import sqlglot
 from snowflake.connector.errors import Error
 
-from local import alerts, directories, functions_python, grants, notifications, outbox, rights, routines, stages, statements, streams, usage, wire
+from local import (
+    alerts,
+    directories,
+    functions_python,
+    grants,
+    notifications,
+    outbox,
+    rights,
+    routines,
+    stages,
+    statements,
+    streams,
+    usage,
+    wire,
+)
 from local.answer import Answer
 from local.catalog import Catalog
 from local.duck import Duck
