@@ -116,7 +116,7 @@ def grid(plan: Plan, steps: pd.DataFrame, runs: pd.DataFrame) -> alt.Chart:
         alt.Chart(cells)
         .mark_rect(stroke="white", strokeWidth=2, cornerRadius=3)
         .encode(
-            x=alt.X("run:O", title="run started (UTC)", scale=alt.Scale(domain=[*sorted(set(cells["run"])), *blanks]), axis=alt.Axis(labelAngle=-50, titleAnchor="start")),
+            x=alt.X("run:O", title="run started (UTC)", scale=alt.Scale(domain=[*sorted(set(cells["run"])), *blanks]), axis=alt.Axis(labelAngle=-50, labelOverlap=False, titleAnchor="start")),
             y=alt.Y("step:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
             color=alt.Color("status:N", scale=status_scale(), legend=alt.Legend(title=None, orient="top")),
             tooltip=tips("step", "run", "status", "counts", "seconds"),

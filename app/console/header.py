@@ -61,7 +61,7 @@ def wrong(session: Any, pipeline: str, plan: Plan, day: dict[str, Any], failures
     alerts = reading.open_alerts(session, pipeline)
     others = alerts[alerts["kind"] != "failure"]
     if not others.empty:
-        with st.expander(f"{len(others)} open alerts: {', '.join(sorted(set(others['kind'].str.replace('_', ' '))))}", icon="⚠️", expanded=len(others) <= 3):
+        with st.expander(f"{len(others)} open {'alert' if len(others) == 1 else 'alerts'}: {', '.join(sorted(set(others['kind'].str.replace('_', ' '))))}", icon="⚠️", expanded=len(others) <= 3):
             table(others.rename(columns={"happened_at": "since_at"}))
     patience = max(UNMOVED_SECONDS, UNMOVED_SCHEDULES * plan.schedule_seconds)
     if day["status"] and pd.notna(day["updated_at"]) and (now() - day["updated_at"]).total_seconds() > patience:
