@@ -56,9 +56,10 @@ class Landing:
         self.duck_conn = duckdb.connect()
         self.duck_conn.execute(f"ATTACH '{folder / 'landing.db'}' AS LANDING")
         self.duck_conn.execute("CREATE SCHEMA LANDING.BRONZE")
+        self.duck_conn.execute("CREATE SCHEMA LANDING._fs_information_schema")  # every database of an account has it
         self.now, self.bucket = NOW, bucket
         self.account = SimpleNamespace(
-            duck=SimpleNamespace(duck_conn=self.duck_conn, has_database=lambda name: name == "LANDING", has_schema=lambda *name: name == ("LANDING", "BRONZE")),
+            duck=SimpleNamespace(duck_conn=self.duck_conn, has_database=lambda name: name == "LANDING", has_schema=lambda *name: name == ("LANDING", "BRONZE"), forget_plans=lambda: None),
             catalog=Catalog(folder / "catalog.sqlite3"),
             folder=folder,
             s3=s3,
