@@ -83,16 +83,33 @@ def check_change(account: Account, session: Session, verb: str, reader: Reader) 
     kind = kind_of(reader)
     if kind is None or reader.peek() in OWN_SESSION:
         return
-    reader.words("IF", "EXISTS")
+    lenient = reader.words("IF", "EXISTS")
     parts = reader.name()
     name = parts if kind in OF_ACCOUNT else session.resolve_schema(parts) if kind == "SCHEMA" else session.resolve(parts)
     if verb == "DESCRIBE":
         if kind in IN_SCHEMA and not holds(account, session, set(), name):
             raise missing(kind, ".".join(name))
         return
+    if lenient and not is_there(account, kind, name):
+        return
     enough = {"OWNERSHIP"} | ({"OPERATE"} if kind in OPERATED and verb in ("ALTER", "EXECUTE") else set())
     if not holds(account, session, enough, name):
         raise insufficient(kind, name[-1])
+
+
+def is_there(account: Account, kind: str, name: tuple[str, ...]) -> bool:
+    """Whether there is such an object; of a kind that is kept in some other way than these: yes, so that it is asked for rights."""
+    if kind in ("TABLE", "VIEW"):
+        with account.duck.duck_conn.cursor() as cursor:
+            found = cursor.execute(
+                "SELECT 1 FROM information_schema.tables WHERE table_catalog = ? AND table_schema = ? AND table_name = ?", list(name)
+            ).fetchone()
+        return found is not None
+    if kind in ("STAGE", "PIPE", "STREAM", "TASK", "ALERT"):
+        return account.catalog.get(kind.lower(), name[2], database=name[0], schema=name[1]) is not None
+    if kind == "ROLE":
+        return account.role_exists(name[-1])
+    return True
 
 
 def check_handing_on(account: Account, session: Session, sql: str) -> None:

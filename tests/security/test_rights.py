@@ -72,7 +72,7 @@ def test_an_operator_stops_and_starts_the_graph_and_does_not_take_it_apart(rig):
 
 
 CHANGES = [
-    "DROP TABLE firn.control.ledger", "ALTER TABLE firn.control.ledger ADD COLUMN x NUMBER", "CREATE TABLE firn.control.mine (a NUMBER)",
+    "DROP TABLE firn.control.ledger", "DROP TABLE IF EXISTS firn.control.ledger", "DROP VIEW IF EXISTS firn.control.freshness", "ALTER TABLE firn.control.ledger ADD COLUMN x NUMBER", "CREATE TABLE firn.control.mine (a NUMBER)",
     "CREATE OR REPLACE TABLE firn.gold.dim_customer (a NUMBER)", "CREATE TEMPORARY TABLE firn.gold.mine (a NUMBER)",
     "CREATE VIEW firn.gold.mine AS SELECT 1 AS one", "CREATE SCHEMA firn.mine", "DROP SCHEMA firn.control", "DROP VIEW firn.control.freshness",
     "ALTER TASK firn.tasks.retail_begin SUSPEND", "EXECUTE TASK firn.tasks.retail_begin", "DROP TASK firn.tasks.retail_begin",
@@ -91,6 +91,12 @@ CHANGES = [
 @pytest.mark.parametrize("sql", CHANGES)
 def test_a_reader_and_a_stranger_change_nothing(rig, role, sql):
     assert refused(rig, role, sql.format(role=role))
+
+
+@pytest.mark.parametrize("kind", ["TABLE", "VIEW", "STAGE", "PIPE", "STREAM", "TASK", "ALERT"])
+def test_what_is_not_there_may_be_dropped_by_anybody_who_says_if_exists(rig, kind):
+    """Scripts that run twice begin so; the account says that it was dropped already."""
+    assert not refused(rig, "STRANGER", f"DROP {kind} IF EXISTS firn_landing.bronze.nothing")
 
 
 @pytest.mark.parametrize("sql", [
