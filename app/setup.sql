@@ -23,4 +23,5 @@ EXECUTE IMMEDIATE FROM './sql/apply_packaged.sql';
 EXECUTE IMMEDIATE FROM './sql/apply_spec.sql';
 EXECUTE IMMEDIATE FROM './sql/export_spec.sql';
 EXECUTE IMMEDIATE FROM './sql/drop_pipeline.sql';
+EXECUTE IMMEDIATE FROM './sql/renew_pipelines.sql';
 EXECUTE IMMEDIATE FROM './sql/pipelines.sql';

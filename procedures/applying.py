@@ -101,6 +101,22 @@ def apply(session: Session, text: str, file: str, now: datetime, dry_run: bool =
     return result
 
 
+def renew(session: Session, now: datetime) -> dict[str, str]:
+    """Applies every applied pipeline again, word for word, so that a new release finds the tables and columns it asks for.
+
+    Gives: by pipeline `renewed`, or the first line of what is in the way.  One that cannot be renewed keeps its tables and
+    fails in its own steps, saying so: an error here would take the upgrade back from the pipelines that can.
+    """
+    outcomes = {}
+    for name in [row["PIPELINE"] for row in session.sql(f"SELECT pipeline FROM {SPEC} WHERE is_current ORDER BY pipeline").collect()]:
+        try:
+            apply(session, export(session, name), f"{name}.yml", now)
+            outcomes[name] = "renewed"
+        except Exception as error:
+            outcomes[name] = f"not renewed: {str(error).splitlines()[0]}"
+    return outcomes
+
+
 def bound(session: Session) -> tuple[str, str]:
     """Database and schema of the landing tables."""
     row = session.sql("SELECT database_name, schema_name FROM control.binding").collect()[0]

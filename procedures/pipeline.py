@@ -201,6 +201,11 @@ def apply_packaged(session: Session, pipeline: str, unless_dropped: bool = False
     return applying.apply(quick(session), applying.packaged(pipeline), f"{pipeline}.yml", utc_now())
 
 
+def renew_pipelines(session: Session) -> dict[str, str]:
+    """Applies every applied pipeline again, as it was applied: what an upgrade does for their tables."""
+    return applying.renew(quick(session), utc_now())
+
+
 def apply_spec(session: Session, text: str, dry_run: bool = False) -> dict[str, Any]:
     """Applies a pipeline file given as text; with `dry_run`, says what that would change."""
     return applying.apply(quick(session), text, "spec", utc_now(), dry_run)
