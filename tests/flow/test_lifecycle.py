@@ -45,7 +45,8 @@ def test_deploy_run_upgrade_and_teardown_with_the_unmodified_cli(empty_account: 
     run_scripts(place, "90", "90")
     assert [(row["name"], row["state"]) for row in rows_of(place, "SHOW ALERTS")] == [("TELL", "started")]
     told = "INSERT INTO firn_landing.watch.stopped SELECT 'by hand', 'retail', 'stopped', 'retail', 'raised', 'error', 'a trial', NULL, SYSDATE(), NULL"
-    place.snow("sql", "-q", told, "-q", "EXECUTE ALERT firn_landing.watch.tell")
+    for statement in (told, "EXECUTE ALERT firn_landing.watch.tell"):
+        place.snow("sql", "-q", statement)
     outbox = Outbox(place.folder / "outbox.sqlite3")
     wait_until(lambda: [message.subject for message in outbox.messages()].count("Firn retail error: a trial") == 1, "the mail of an alert", seconds=60)
     outbox.close()
