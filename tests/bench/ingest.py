@@ -128,7 +128,7 @@ def bronze_account(folder: Path) -> tuple[Any, Any, Any]:
         "CREATE DATABASE firn_landing", "CREATE SCHEMA firn_landing.bronze",
         "CREATE STORAGE INTEGRATION firn_landing_s3 TYPE = EXTERNAL_STAGE STORAGE_PROVIDER = 'S3' ENABLED = TRUE"
         f" STORAGE_AWS_ROLE_ARN = 'arn:aws:iam::123456789012:role/firn' STORAGE_ALLOWED_LOCATIONS = ('s3://{BUCKET}/')",
-        *(f"{one}" for one in formats.split(";\n") if "CREATE" in one), setup_sql.table_sql(source).rstrip(";"), setup_sql.pipe_sql(source).rstrip(";"),
+        *(one for one in formats.split(";\n") if "CREATE" in one or "ALTER STAGE" in one), setup_sql.table_sql(source).rstrip(";"), setup_sql.pipe_sql(source).rstrip(";"),
     ):  # fmt: skip
         if sql.strip():
             account.answer(session, sql.strip())
