@@ -177,7 +177,8 @@ def imports_folder(account: Account, routine: Thing) -> Path:
     """A folder with the files this routine imports and no others, as Snowflake lays them out: flat."""
     root = account.folder / "applications" / routine.database / str(routine["version"])
     body = routine.get("body") or ""
-    key = hashlib.sha256(json.dumps([str(root), routine["imports"], body]).encode()).hexdigest()[:16]
+    made = root.stat().st_ctime_ns if root.exists() else 0  # the number of an upgrade that failed is used again, with other files
+    key = hashlib.sha256(json.dumps([str(root), made, routine["imports"], body]).encode()).hexdigest()[:16]
     folder = account.folder / "sandboxes" / key
     if not folder.exists():
         making = folder.with_suffix(f".{uuid.uuid4().hex[:8]}")

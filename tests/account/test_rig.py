@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from snowflake.connector.errors import ProgrammingError
 
+from local.workers import imports_folder
 from tests.rig import damaged, rigged
 
 SMALL = """
@@ -57,3 +60,17 @@ def test_a_damaged_procedure_file_is_the_one_that_runs(tmp_path):
     broken = damaged("loading", "source = run.pipeline.source(name)", 'raise LookupError("damaged on purpose")')
     with rigged(tmp_path / "rig", SMALL, broken) as rig, pytest.raises(ProgrammingError, match="damaged on purpose"):
         rig.step("load", "people")
+
+
+def test_the_number_of_a_failed_upgrade_used_again_brings_its_new_files(rig):
+    """Else the mended procedure of the next try would never run."""
+    procedure = next(one for one in rig.account.catalog.find("procedure") if one.name.startswith("RUN_STEP"))
+    tried = rig.account.folder / "applications" / "FIRN" / str(procedure["version"])
+    before = imports_folder(rig.account, procedure)
+    copy = shutil.copytree(tried, tried.with_name("copy"))
+    (copy / "procedures" / "pipeline.py").write_text("# mended\n")
+    shutil.rmtree(tried)
+    copy.rename(tried)
+
+    assert imports_folder(rig.account, procedure) != before
+    assert (imports_folder(rig.account, procedure) / "pipeline.py").read_text() == "# mended\n"
