@@ -24,10 +24,11 @@ def date_key(at: Column) -> Column:
     return F.iff(F.coalesce(is_in_range(day), F.lit(False)), number, F.lit(UNKNOWN)).cast(snowpark_type("integer"))
 
 
-def needed(times: DataFrame, at: str) -> DataFrame:
-    """The first and the last day of these facts that lie in the calendar's range: needed_from, needed_to."""
+def needed(at: str, stands: Column) -> list[Column]:
+    """Of the rows that stand, the first and the last day that lie in the calendar's range: needed_from, needed_to."""
     day = F.col(at).cast("date")
-    return times.filter(is_in_range(day)).agg(F.min(day).alias("needed_from"), F.max(day).alias("needed_to"))
+    counts = F.iff(stands & F.coalesce(is_in_range(day), F.lit(False)), day, F.lit(None))
+    return [F.min(counts).alias("needed_from"), F.max(counts).alias("needed_to")]
 
 
 def missing_days(

@@ -40,6 +40,16 @@ def joined(left: DataFrame, right: DataFrame, on: Column | None, how: str) -> Da
     return remembered(rows, list(types), types)
 
 
+def with_column(rows: DataFrame, name: str, column: Column, kind: T.DataType) -> DataFrame:
+    """The frame with one column more, of this type; its name is new."""
+    more = rows.with_column(name, column)
+    known = rows._plan._metadata.attributes if is_asking(rows) else None
+    if known is None:
+        return more
+    types = {attribute.name.strip('"').lower(): attribute.datatype for attribute in known} | {name: kind}
+    return remembered(more, list(types), types)
+
+
 def united(first: DataFrame, *others: DataFrame) -> DataFrame:
     """All rows of frames with the same columns."""
     return as_before(reduce(DataFrame.union_all, others, first), first)

@@ -8,7 +8,9 @@ from operator import and_, or_
 
 import names
 import snowflake.snowpark.functions as F
-from snowflake.snowpark import Column, DataFrame, Session
+import told
+from snowflake.snowpark import Column, DataFrame, Session, Table
+from snowflake.snowpark.types import BooleanType, LongType
 
 
 class Transaction:
@@ -45,9 +47,15 @@ class Reconciled:
     updated: int = 0
     deleted: int = 0
 
-    @property
-    def changed(self) -> int:
-        return self.inserted + self.updated + self.deleted
+
+@dataclass(frozen=True)
+class Compared:
+    """Desired rows that stand as they are, that stand with other values, that are missing; and rows nobody desires."""
+
+    alike: int
+    other: int
+    missing: int
+    undesired: int
 
 
 def append(rows: DataFrame, to: str) -> None:
@@ -87,14 +95,7 @@ def renamed(rows: DataFrame, columns: Sequence[str], prefix: str) -> DataFrame:
 
 
 def update(
-    session: Session,
-    target: str,
-    desired: DataFrame,
-    key: Sequence[str],
-    values: Sequence[str],
-    *,
-    stamp: dict[str, Column],
-    null_keys: bool = False,
+    table: Table, desired: DataFrame, key: Sequence[str], values: Sequence[str], *, stamp: dict[str, Column], null_keys: bool = False
 ) -> int:
     """Gives rows with the same key the desired values, where one differs; `stamp` is set on those and only those."""
     if not values:
@@ -103,38 +104,28 @@ def update(
     differs = reduce(or_, [~F.col(column).equal_null(F.col(f"new_{column}")) for column in values])
     same = match(key, [f"new_{column}" for column in key], null_keys)
     assignments = {column: F.col(f"new_{column}") for column in values}
-    result = session.table(target).update({**assignments, **stamp}, same & differs, new)
+    result = table.update({**assignments, **stamp}, same & differs, new)
     return int(result.rows_updated)
 
 
-def missing(
-    session: Session, target: str, desired: DataFrame, key: Sequence[str], null_keys: bool = False
-) -> DataFrame:
-    """Desired rows whose key the target does not have."""
-    there = renamed(session.table(target), key, "there")
-    return desired.join(there, on=match(key, [f"there_{column}" for column in key], null_keys), how="leftanti")
+def missing(table: DataFrame, desired: DataFrame, key: Sequence[str], null_keys: bool = False) -> DataFrame:
+    """Desired rows whose key the table does not have."""
+    there = renamed(table, key, "there")
+    return told.joined(desired, there, match(key, [f"there_{column}" for column in key], null_keys), "leftanti")
 
 
 def in_scope(rows: DataFrame, scope: DataFrame, key: Sequence[str], null_keys: bool = False) -> DataFrame:
     """Rows of the scope, whose columns are named `touched_…`."""
-    return rows.join(scope, on=match(key, [f"touched_{column}" for column in key], null_keys), how="leftsemi")
+    return told.joined(rows, scope, match(key, [f"touched_{column}" for column in key], null_keys), "leftsemi")
 
 
-def delete_undesired(
-    session: Session,
-    target: str,
-    desired: DataFrame,
-    key: Sequence[str],
-    scope: DataFrame,
-    scope_key: Sequence[str],
-    null_keys: bool = False,
-) -> int:
-    """Removes rows of the scope that are not desired.  The scope's columns are named `touched_…`."""
+def undesired(
+    table: DataFrame, desired: DataFrame, key: Sequence[str], scope: DataFrame, scope_key: Sequence[str], null_keys: bool = False
+) -> DataFrame:
+    """Rows of the scope that are not desired.  The scope's columns are named `touched_…`."""
     wanted = renamed(desired, key, "wanted")
-    gone = in_scope(session.table(target), scope, scope_key, null_keys).join(wanted, on=match(key, [f"wanted_{column}" for column in key], null_keys), how="leftanti")
-    old = renamed(gone, key, "old")
-    result = session.table(target).delete(match(key, [f"old_{column}" for column in key], null_keys), old)
-    return int(result.rows_deleted)
+    same = match(key, [f"wanted_{column}" for column in key], null_keys)
+    return told.joined(in_scope(table, scope, scope_key, null_keys), wanted, same, "leftanti")
 
 
 def count_of_batch(session: Session, table: str, batch_no: int) -> int:
@@ -142,34 +133,50 @@ def count_of_batch(session: Session, table: str, batch_no: int) -> int:
     return session.table(table).filter(F.col("batch_no") == F.lit(batch_no)).count()
 
 
-def count_standing(session: Session, target: str, desired: DataFrame, key: Sequence[str], values: Sequence[str]) -> int:
-    """Desired rows that the target holds as they are, NULL being equal to NULL."""
-    there = renamed(session.table(target), [*key, *values], "there")
-    same = match([*key, *values], [f"there_{column}" for column in (*key, *values)], null_keys=True)
-    return desired.join(there, on=same, how="leftsemi").count()
+def compared(
+    table: DataFrame, desired: DataFrame, *, key: Sequence[str], values: Sequence[str], scope: DataFrame, scope_key: Sequence[str], null_keys: bool = False
+) -> Compared:
+    """What would have to be done to make the table's rows of the scope the desired ones: one statement, nothing written."""
+    there = told.with_column(renamed(table, [*key, *values], "there"), "is_there", F.lit(True), BooleanType())
+    beside = told.joined(desired, there, match(key, [f"there_{column}" for column in key], null_keys), "left")
+    is_alike = match(values, [f"there_{column}" for column in values], null_keys=True) if values else F.lit(True)
+    is_there = F.col("is_there").is_not_null()
+    kinds = {"alike": is_there & is_alike, "other": is_there & ~is_alike, "missing": ~is_there}
+    sides = beside.agg(*[F.count(F.iff(test, F.lit(1), F.lit(None))).alias(f"{kind}_count") for kind, test in kinds.items()])
+    gone = undesired(table, desired, key, scope, scope_key, null_keys).agg(F.count(F.lit(1)).alias("undesired_count"))
+    whole = dict.fromkeys((*(f"{kind}_count" for kind in kinds), "undesired_count"), LongType())
+    (row,) = told.joined(told.told(sides, whole), told.told(gone, whole), None, "cross").collect()
+    return Compared(*(int(row[f"{field}_COUNT"]) for field in ("ALIKE", "OTHER", "MISSING", "UNDESIRED")))
 
 
 def reconcile(
     session: Session,
-    target: str,
+    to: str,
+    table: Table,
     desired: DataFrame,
+    found: Compared,
     *,
     key: Sequence[str],
     values: Sequence[str],
     scope: DataFrame,
     scope_key: Sequence[str],
     stamp: dict[str, Column],
-    batch_no: int,
     null_keys: bool = False,
 ) -> Reconciled:
-    """Makes the target's rows of the scope equal to the desired ones, and touches no row that already is.
+    """Makes the rows of the scope equal to the desired ones, and touches no row that already is; `to` is the table's name.
 
-    `stamp` (batch_no among it) is set on every row that is added or changed.  Rows are removed last, so that what
-    the desired rows take over from the old ones is still there when they are added.
+    What `found` says there is none of is not looked for.  The numbers given are the server's: rows it wrote.  `stamp` is
+    set on every row that is added or changed.  Rows are removed last, so that what the desired rows take over from the
+    old ones is still there when they are added.
     """
-    updated = update(session, target, desired, key, values, stamp=stamp, null_keys=null_keys)
-    new = missing(session, target, desired, key, null_keys)
-    append(new.select(*[F.col(c) for c in (*key, *values)], *[c.alias(name) for name, c in stamp.items()]), target)
-    inserted = count_of_batch(session, target, batch_no) - updated
-    deleted = delete_undesired(session, target, desired, key, scope, scope_key, null_keys)
+    inserted = updated = deleted = 0
+    if found.other:
+        updated = update(table, desired, key, values, stamp=stamp, null_keys=null_keys)
+    if found.missing:
+        new = missing(table, desired, key, null_keys)
+        stamped = new.select(*[F.col(column) for column in (*key, *values)], *[value.alias(name) for name, value in stamp.items()])
+        inserted = insert(session, stamped, to, (*key, *values, *stamp))
+    if found.undesired:
+        old = renamed(undesired(table, desired, key, scope, scope_key, null_keys), key, "old")
+        deleted = int(table.delete(match(key, [f"old_{column}" for column in key], null_keys), old).rows_deleted)
     return Reconciled(inserted, updated, deleted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,8 +15,9 @@ import snowflake.snowpark.functions as F
 import snowflake.snowpark.types as T
 import sql_columns
 import validity
+import writing
 from pandas.core.groupby.ops import BaseGrouper
-from snowflake.snowpark import Column
+from snowflake.snowpark import Column, DataFrame, Session
 from snowflake.snowpark.mock import ColumnEmulator, ColumnType, TableEmulator, _functions, _plan, _util, patch
 from snowflake.snowpark.mock._functions import mock_iff
 
@@ -228,6 +229,14 @@ def in_order(groups: BaseGrouper) -> dict[int, numpy.ndarray]:
     return dict(enumerate(numpy.split(by_group, numpy.searchsorted(ids[by_group], range(1, count)))))
 
 
+def inserted(session: Session, rows: DataFrame, to: str, columns: Sequence[str]) -> int:
+    """What `writing.insert` does."""
+    named = rows.select(*[F.col(column) for column in columns])
+    count = named.count()
+    writing.append(named, to)
+    return count
+
+
 @contextmanager
 def repaired() -> Iterator[None]:
     """Repairs of local testing that are no functions.
@@ -237,6 +246,7 @@ def repaired() -> Iterator[None]:
     - A filter leaves gaps in the row numbers of pandas, and functions on what is left then mix up rows.
     - Windows: pandas 2 goes over the partitions of a window in another order than over their rows, and LEAD and LAG need one order.
     - `sql_expr` is missing: expressions of the pipeline files are translated by sqlglot into Columns.
+    - `Session.sql` is missing: what an INSERT adds is counted first and added by the client's own way of saving a frame.
     - Plans are computed again and again: see `Computed`.
     """
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -257,6 +267,7 @@ def repaired() -> Iterator[None]:
         monkeypatch.setattr(_plan, "execute_mock_plan", computed.execute)
         monkeypatch.setattr(_plan.MockExecutionPlan, "attributes", property(known_attributes))
         monkeypatch.setattr(BaseGrouper, "indices", property(in_order))
+        monkeypatch.setattr(writing, "insert", inserted)
         monkeypatch.setattr(Column, "equal_null", lambda self, other: F.equal_null(self, other))
         monkeypatch.setattr(F, "sql_expr", sql_columns.column)
         yield

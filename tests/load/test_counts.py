@@ -80,23 +80,26 @@ def test_a_load_that_loses_or_doubles_a_row_is_red(shop, monkeypatch, module, fu
     assert shop.log("load people")["status"] == "failed"
 
 
+NEW, AGAIN = "first words", "a correction among them"
 GOLD = [
-    pytest.param("fact", "fact_moves", facts, "touched_grains", id="the grains to look at"),
-    pytest.param("fact", "fact_moves", facts, "outcomes", id="the last word on each grain"),
-    pytest.param("fact", "fact_moves", facts, "found", id="pointing to versions"),
-    pytest.param("fact", "fact_moves", writing, "missing", id="adding facts"),
-    pytest.param("measure", "moves_by_month", writing, "missing", id="adding numbers"),
+    pytest.param("fact", "fact_moves", NEW, facts, "shaped", id="what new events say"),
+    pytest.param("fact", "fact_moves", NEW, facts, "found", id="pointing new facts to versions"),
+    pytest.param("fact", "fact_moves", AGAIN, facts, "grains_of", id="the grains to look at"),
+    pytest.param("fact", "fact_moves", AGAIN, facts, "outcomes", id="the last word on each grain"),
+    pytest.param("fact", "fact_moves", AGAIN, facts, "found", id="pointing to versions"),
+    pytest.param("fact", "fact_moves", AGAIN, writing, "missing", id="adding facts"),
+    pytest.param("measure", "moves_by_month", NEW, writing, "missing", id="adding numbers"),
 ]
 
 
-@pytest.mark.parametrize(("step", "target", "module", "function"), GOLD)
+@pytest.mark.parametrize(("step", "target", "words", "module", "function"), GOLD)
 @pytest.mark.parametrize("damage", ["one row lost", "one row doubled"])
-def test_facts_and_numbers_that_lose_or_double_a_row_are_red(shop, monkeypatch, step, target, module, function, damage):
-    if function == "missing" and step == "fact":  # an empty table is filled without looking for what is missing
-        shop.put("9 Nice 2024-01-09", file="first.csv", content="first")
+def test_facts_and_numbers_that_lose_or_double_a_row_are_red(shop, monkeypatch, step, target, words, module, function, damage):
+    if words == AGAIN:
+        shop.put("1 Nice 2024-01-09, 9 Nice 2024-01-09", file="first.csv", content="first")
         for first in STEPS[:3]:
             shop.step(*first)
-    shop.put("1 Paris 2024-01-01, 2 Rome 2024-02-02, 3 Bonn 2024-02-03")
+    shop.put("1 Paris 2024-01-10, 2 Rome 2024-02-02, 3 Bonn 2024-02-03")
     for earlier in STEPS[: [name for name, _ in STEPS].index(step)]:
         shop.step(*earlier)
     tables = "SELECT (SELECT COUNT(*) FROM firn.gold.fact_moves), (SELECT COUNT(*) FROM firn.gold.moves_by_month)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import Any
 
 import facts
@@ -178,6 +179,7 @@ def test_keys_of_which_only_facts_have_spoken_are_inferred_once(frame):
     """)
 
 
+REACHES = {"dim_customer": facts.Reach(dt.datetime(2024, 1, 1), None)}
 CHANGED = "dimension | durable_key | changed_from | changed_to:timestamp | batch_no\n"
 
 
@@ -205,9 +207,8 @@ def test_facts_inside_a_changed_window_are_pointed_again(frame, windows, touched
         4        | 9            | -2                   | 2024-01-15 00:00:00
         5        | 9            | -3                   | 2024-01-05 00:00:00
     """)
-    nothing_new = events(frame, "1 | 2024-01-02 00:00:00 | false | 1")
 
-    found = facts.touched_grains(nothing_new, standing, frame(CHANGED + windows), ORDERS, since=1)
+    found = facts.in_windows(standing, frame(CHANGED + windows), ORDERS, since=1, reaches=REACHES)
 
     assert sorted(row["touched_order_no"] for row in rows(found)) == touched
 
@@ -220,10 +221,9 @@ def test_new_events_touch_their_grain_and_events_without_one_touch_nothing(frame
         2        | 3
                  | 3
     """)
-    standing = frame("order_no:integer | customer_key:integer | customer_version_key:integer | ordered_at:timestamp")
-    changed = frame(CHANGED.replace("changed_from", "changed_from:timestamp").replace("_key", "_key:integer").replace("batch_no", "batch_no:integer"))
+    found = facts.grains_of(silver.filter((F.col("batch_no") > F.lit(1)) & facts.names_grain(ORDERS)), ORDERS)
 
-    assert rows(facts.touched_grains(silver, standing, changed, ORDERS, since=1)) == [{"touched_order_no": 2}]
+    assert rows(found) == [{"touched_order_no": 2}]
 
 
 def spans(days: list[int]) -> list[dict[str, Any]]:
@@ -240,6 +240,16 @@ def spans(days: list[int]) -> list[dict[str, Any]]:
     ]
 
 
+def reach_of(windows: list[dict[str, Any]]) -> facts.Reach:
+    """How far windows reach, as the step asks for it."""
+    first, ends = min(row["changed_from"] for row in windows), [row["changed_to"] for row in windows]
+    return facts.Reach(moment(first), None if None in ends else moment(max(ends)))
+
+
+def moment(at: Any) -> dt.datetime:
+    return at if isinstance(at, dt.datetime) else dt.datetime.fromisoformat(str(at))
+
+
 HISTORY = st.lists(st.integers(-8, 8).filter(bool), min_size=1, max_size=4, unique_by=abs).filter(lambda days: max(days) > 0)
 VERSION_TYPES = "customer_id:integer | customer_key:integer | customer_version_key:integer | valid_from:timestamp | valid_to:timestamp"
 
@@ -252,21 +262,21 @@ def test_pointing_again_inside_the_windows_is_pointing_everything_again(frame, b
         cells = [f"1 | 7 | {v['customer_version_key']} | {v['valid_from']} | {v['valid_to'] or ''}" for v in spans(days)]
         return frame("\n".join([VERSION_TYPES, *cells]))
 
-    def pointing(days: list[int]) -> dict[int, int]:
-        found = pointed(outcomes, versions(days))
-        return {row["order_no"]: row["customer_version_key"] for row in rows(found)}
-
     outcomes = frame(OUTCOMES + "\n".join(f"{n} | 1 | {day(n)} | 3 | 7.5 | false | true" for n in range(1, 10)))
+
     def standing_as(days: list[int]):
         return versions(days).with_column("is_current", F.col("valid_to").is_null()).with_column("is_inferred", F.lit(False))
 
     bare = dataclasses.replace(CUSTOMER, tracked=(), overwritten=())
-    windows = history.windows(history.pairs(standing_as(before), standing_as(after).drop("customer_key", "customer_version_key"), bare))
-    noted = windows.select(F.lit("dim_customer").alias("dimension"), "durable_key", "changed_from", "changed_to", F.lit(2).alias("batch_no"))
-    standing = pointed(outcomes, versions(before))
-    no_events = events(frame, "1 | 2024-01-02 00:00:00 | false | 1")
+    windows = rows(history.windows(history.pairs(standing_as(before), standing_as(after).drop("customer_key", "customer_version_key"), bare)))
+    old, new = (rows(pointed(outcomes, versions(days))) for days in (before, after))
+    # Frames of what came out: local testing would compute each of them again wherever it is used.
+    noted = frame(CHANGED + "\n".join(f"dim_customer | {row['durable_key']} | {row['changed_from']} | {row['changed_to'] or ''} | 2" for row in windows))
+    columns = ("order_no", "customer_key", "customer_version_key", "ordered_at")
+    standing = frame(" | ".join(columns) + "\n" + "\n".join(" | ".join(str(row[column]) for column in columns) for row in old))
 
-    touched = {row["touched_order_no"] for row in rows(facts.touched_grains(no_events, standing, noted, ORDERS, since=1))}
-    old, new = pointing(before), pointing(after)
+    found = facts.in_windows(standing, noted, ORDERS, 1, {"dim_customer": reach_of(windows)}) if windows else None
+    touched = {row["touched_order_no"] for row in rows(found)} if found is not None else set()
 
-    assert not [number for number in new if new[number] != old[number] and number not in touched]
+    was = {row["order_no"]: row["customer_version_key"] for row in old}
+    assert not [row["order_no"] for row in new if row["customer_version_key"] != was[row["order_no"]] and row["order_no"] not in touched]
