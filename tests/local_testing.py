@@ -246,6 +246,7 @@ def repaired() -> Iterator[None]:
     - A filter leaves gaps in the row numbers of pandas, and functions on what is left then mix up rows.
     - Windows: pandas 2 goes over the partitions of a window in another order than over their rows, and LEAD and LAG need one order.
     - `sql_expr` is missing: expressions of the pipeline files are translated by sqlglot into Columns.
+    - `Session.sql` is missing: what an INSERT adds is counted first and added by the client's own way of saving a frame.
     - Plans are computed again and again: see `Computed`.
     - `Session.sql` is missing: what an INSERT adds is counted first and added by the client's own way of saving a frame.
     """
