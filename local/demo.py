@@ -193,7 +193,7 @@ def unbalanced(place: Place) -> list[str]:
         return ["core.reconcile"]
     found = [comparison for pipeline in told.get("pipelines", [told]) for comparison in pipeline["comparisons"]]
     bucket = [comparison for comparison in found if comparison["comparison"] == "bucket and bronze"]
-    not_made = [f"{c['part']}, {c['comparison']}" for c in found if c["differences"] is None or c.get("stale")]
+    not_made = [f"{c['part']}, {c['comparison']}" for c in bucket if c["differences"] is None or c.get("stale")]
     files = sum(c["found"] or 0 for c in bucket)
     print(f"  CALL firn.core.reconcile(): {len(found)} comparisons, 0 differ; {files} files of the bucket seen, {sum(c.get('under_way', 0) for c in bucket)} on their way")
     return [f"core.reconcile: {name} not made" for name in not_made]

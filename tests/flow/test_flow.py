@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from local import demo
 from local.pipeline_runs import BUCKET, drop_and_wait, query, rows_entered, wait_until
 from local.place import Place
 
@@ -110,6 +111,7 @@ def test_reconcile_lists_the_bucket_by_itself_and_finds_every_file(installed: Pl
         "source orders": (1, 1, 0),
     }
     assert not any("stale" in c or "not_made" in c for c in bucket.values())
+    assert demo.unbalanced(installed) == [], "what the demo says of it"
     installed.s3().client("s3").delete_object(Bucket=BUCKET, Key="crm/customers/never.csv")
 
 
