@@ -45,12 +45,21 @@ def packaged(pipeline: str) -> str:
 
 
 def current(session: Session) -> dict[str, tuple[int, str, Pipeline]]:
-    """The applied pipelines: version, hash and spec of each."""
+    """The applied pipelines: version, hash and spec of each, less those that this release refuses: they stop no other."""
     found = session.sql(f"SELECT pipeline, version, sha256, spec FROM {SPEC} WHERE is_current ORDER BY pipeline").collect()
-    return {
-        row["PIPELINE"]: (int(row["VERSION"]), row["SHA256"], spec_file.parse(row["SPEC"], f"{row['PIPELINE']}.yml"))
-        for row in found
-    }
+    return {row["PIPELINE"]: (int(row["VERSION"]), row["SHA256"], spec) for row in found if (spec := readable(row["PIPELINE"], row["SPEC"]))}
+
+
+def readable(name: str, text: str) -> Pipeline | None:
+    """A kept pipeline file, or nothing where it is of a form that is not read any more."""
+    try:
+        return spec_file.parse(text, f"{name}.yml")
+    except spec_file.SpecRefused:
+        return None
+
+
+def is_applied(session: Session, name: str) -> bool:
+    return bool(session.sql(f"SELECT 1 FROM {SPEC} WHERE is_current AND pipeline = ?", params=[name]).collect())
 
 
 def apply(session: Session, text: str, file: str, now: datetime, dry_run: bool = False) -> dict[str, Any]:
@@ -205,13 +214,8 @@ def drop(session: Session, pipeline: str, with_data: bool = False) -> dict[str, 
 def tables_ever(session: Session, pipeline: str) -> list[str]:
     """The tables of all versions of a pipeline: what a later one does not name any more was kept."""
     rows = session.sql(f"SELECT spec FROM {SPEC} WHERE pipeline = ? ORDER BY version", params=[pipeline]).collect()
-    found: dict[str, None] = {}
-    for row in rows:
-        try:
-            found |= dict.fromkeys(ddl.tables(spec_file.parse(row["SPEC"])))
-        except spec_file.SpecRefused:  # of a form that is not read any more
-            continue
-    return list(found)
+    specs = [spec for row in rows if (spec := readable(pipeline, row["SPEC"]))]
+    return list(dict.fromkeys(table for spec in specs for table in ddl.tables(spec)))
 
 
 def refuse_taken_tables(
@@ -232,7 +236,8 @@ def dropped(session: Session, others: set[str]) -> dict[str, Pipeline]:
     rows = session.sql(
         f"SELECT pipeline, spec FROM {SPEC} QUALIFY ROW_NUMBER() OVER (PARTITION BY pipeline ORDER BY version DESC) = 1"
     ).collect()
-    return {row["PIPELINE"]: spec_file.parse(row["SPEC"], f"{row['PIPELINE']}.yml") for row in rows if row["PIPELINE"] not in others}
+    kept = {row["PIPELINE"]: readable(row["PIPELINE"], row["SPEC"]) for row in rows if row["PIPELINE"] not in others}
+    return {name: spec for name, spec in kept.items() if spec}
 
 
 def add_control_rows(session: Session, pipeline: Pipeline, now: datetime) -> None:

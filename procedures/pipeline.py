@@ -196,7 +196,7 @@ def of_every_pipeline(session: Session, kpi: str | None, work: Callable[[Run, st
 
 def apply_packaged(session: Session, pipeline: str, unless_dropped: bool = False) -> dict[str, Any]:
     """Applies a pipeline file that ships with the app; with `unless_dropped` not one that somebody dropped."""
-    if unless_dropped and pipeline not in applying.current(quick(session)) and applying.newest_version(session, pipeline):
+    if unless_dropped and not applying.is_applied(quick(session), pipeline) and applying.newest_version(session, pipeline):
         return {"pipeline": pipeline, "changed": False, "dropped": f"CALL config.apply_packaged('{pipeline}') brings it back"}
     return applying.apply(quick(session), applying.packaged(pipeline), f"{pipeline}.yml", utc_now())
 

@@ -83,10 +83,10 @@ def test_a_packaged_pipeline_that_was_dropped_stays_away_though_its_tables_are_a
 
 
 def test_a_release_that_asks_for_one_more_table_finds_it_and_a_pipeline_it_refuses_holds_up_no_other(rig):
-    rig.answer("DROP TABLE firn.stage.lines")  # as if the release before had not had it
-    rig.answer(
+    rig.duck("DROP TABLE firn.stage.lines")  # as if the release before had not had it
+    rig.duck(
         "INSERT INTO firn.control.pipeline_spec (pipeline, version, sha256, applied_at, spec, is_current) "
-        "SELECT 'aged', 1, 'x', '2024-01-01', 'pipeline: aged', TRUE"
+        "VALUES ('aged', 1, 'x', TIMESTAMP '2024-01-01', 'pipeline: aged', TRUE)"
     )
     own = versions(rig, "shop")
 
@@ -96,4 +96,4 @@ def test_a_release_that_asks_for_one_more_table_finds_it_and_a_pipeline_it_refus
     assert set(outcomes.values()) == {"renewed"} and "shop" in outcomes
     assert versions(rig, "shop") == own and rig.run()["status"] == "nothing new"
     assert rig.query("SELECT COUNT(*) AS n FROM firn.stage.lines")[0]["n"] == 0, "the table is there again"
-    rig.answer("DELETE FROM firn.control.pipeline_spec WHERE pipeline = 'aged'")
+    rig.duck("DELETE FROM firn.control.pipeline_spec WHERE pipeline = 'aged'")
