@@ -226,8 +226,10 @@ def refuse_taken_tables(
     for name, (_, _, other) in applied.items():
         for table in sorted(wanted & ddl.tables(other).keys()) if name != pipeline.name else ():
             raise TableTaken(table, name)
+    # What it has already is its own, though a pipeline dropped with its data once had a table of that name.
+    own = ddl.tables(applied[pipeline.name][2]).keys() if pipeline.name in applied else set()
     for name, other in dropped(session, {*applied, pipeline.name}).items():
-        for table in sorted(wanted & ddl.tables(other).keys() & there.keys()):
+        for table in sorted((wanted & ddl.tables(other).keys() & there.keys()) - own):
             raise TableTaken(table, name)
 
 

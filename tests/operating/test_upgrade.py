@@ -93,7 +93,7 @@ def test_a_release_that_asks_for_one_more_table_finds_it_and_a_pipeline_it_refus
     outcomes = rig.call("config.renew_pipelines")
 
     assert outcomes.pop("aged").startswith("not renewed: ")
-    assert set(outcomes.values()) == {"renewed"} and "shop" in outcomes
+    assert {name: outcome for name, outcome in outcomes.items() if outcome != "renewed"} == {} and "shop" in outcomes
     assert versions(rig, "shop") == own and rig.run()["status"] == "nothing new"
     assert rig.query("SELECT COUNT(*) AS n FROM firn.stage.lines")[0]["n"] == 0, "the table is there again"
     rig.duck("DELETE FROM firn.control.pipeline_spec WHERE pipeline = 'aged'")
