@@ -27,7 +27,7 @@ USUAL = {
     "pipeline": "retail", "step": "load", "target": "customers", "source": "customers", "dimension": "dim_customer", "kpi": "monthly",
     "table_name": "gold.fact_orders", "key": {"order_id": 1}, "run_id": "r", "check_name": "city_is_given", "selected": "city_is_given",
     "reason": "because", "quarantine_id": "customers/x/1", "corrected": {"city": "Oslo"}, "to_at": "2024-01-01 00:00:00", "from_at": "2024-01-01 00:00:00",
-    "database_name": "firn_landing", "schema_name": "bronze", "spec": "pipeline: x", "version": 1, "dry_run": True, "with_data": False,
+    "database_name": "firn_landing", "schema_name": "bronze", "spec": "pipeline: x", "version": 1, "dry_run": True, "with_data": False, "unless_dropped": False,
 }  # fmt: skip
 FREE_TEXT = {"reason"}  # kept as it is said
 # What no error may show: that a statement was built from the argument.
