@@ -35,6 +35,14 @@ def all_of(read: Callable[[str, Node], Made], reserved: Collection[str] = ()) ->
     return entries
 
 
+def refuse_copies(node: Node, columns: Collection[str], key: Collection[str]) -> None:
+    """Beside a column `id` none may be called as the engine calls its copies of it, with which it compares what stands."""
+    taken = {f"{prefix}_{column}": column for prefix in ("touched", "stands", "named") for column in columns} | {f"new_{column}": column for column in key}
+    for word, entry in node.mapping().items():
+        if word.lower() in taken:
+            entry.wrong(f"`{word}` is what Firn calls its own copy of `{taken[word.lower()]}`; give yours another name and say `from: {word}`")
+
+
 def read_source(name: str, node: Node) -> specs.Source:
     source = Entries(node, "source")
     files = Entries(source.made("files", lambda item: item, Node({}, f"{node.path}.files", node.line, [])), "files")
@@ -73,6 +81,8 @@ def read_source(name: str, node: Node) -> specs.Source:
         transform=source.made("transform", read_module, ""),
         comment=source.read("comment"),
     )
+    if "columns" in source.entries:
+        refuse_copies(source.entries["columns"], known, made.key)
     for part in (source, *([files] if "files" in source.entries else []), *([snapshot] if snapshot else [])):
         part.close()
     check_history(made, node)

@@ -70,6 +70,8 @@ def test_what_is_not_said_has_a_default():
         pytest.param("by: [id]", "by: []", 19, "expected a `period`, columns in `by`, or both", id="a KPI of nothing"),
         pytest.param("pipeline: small", "pipeline: 'x y'", 2, "`x y` cannot be a name", id="a name that needs quotes"),
         pytest.param("      id: {", "      batch_no: {type: text}\n      id: {", 9, "a column Firn adds itself", id="a reserved column"),
+        pytest.param("      id: {", "      new_id: {type: text}\n      id: {", 9, "and say `from: new_id`", id="a key's copy"),
+        pytest.param("      id: {", "      named_id: {type: text}\n      id: {", 9, "its own copy of `id`", id="a column's copy"),
         pytest.param("pipeline: small", "pipeline: small\nbudget: 10 minutes", 3, "a duration and `a day`", id="a budget of no time"),
         pytest.param("pipeline: small", "pipeline: small\nbudget: 2 days a day", 3, "a duration and `a day`", id="days a day"),
         pytest.param("pipeline: small", "pipeline: small\nbudget: 0 hours a day", 3, "for ever", id="a budget of nothing"),
