@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
+# One more than processors: much of a test is waiting for an account.
+WORKERS := $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 
 help:            ## what one can do here
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -23,10 +25,10 @@ demo: $(READY)   ## the whole of it, from files in S3 to monthly numbers, on thi
 	@$(VENV)/bin/firn demo
 
 test: $(READY)   ## all tests
-	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile
+	@$(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(READY) ## all tests, and the properties on a thousand streams and more
-	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile -m 'nightly or not nightly'
+	@$(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'nightly or not nightly'
 
 bench: $(READY)  ## speed and memory beside hand-written SQL, as ratios (about 10 minutes)
 	@$(VENV)/bin/python -W ignore -m tests.bench

@@ -40,7 +40,11 @@ ENGINES = ("localtest", "account")
 numbers = itertools.count(1)
 
 
+LONGEST_FIRST = ("tests/flow/", "tests/drill/", "tests/console/")  # so that no worker begins a long file when the others are done
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST_FIRST))
     for item in items:
         engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
         for mark in item.iter_markers("notyet"):

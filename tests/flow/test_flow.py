@@ -86,7 +86,7 @@ def test_a_second_run_with_nothing_new_writes_nothing_and_says_so(installed: Pla
 def test_running_any_step_twice_changes_nothing(installed: Place, step: str, target: str) -> None:
     before = counts(installed)
     for _ in range(2):
-        call(installed, f"CALL firn.core.run_step('retail', '{step}', '{target}')")
+        query(installed, "CALL firn.core.run_step('retail', ?, ?)", [step, target])
 
     assert counts(installed) == before
 

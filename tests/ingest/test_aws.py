@@ -496,7 +496,7 @@ def in_process():
     return lambda service: made.setdefault(service, None) or made.update({service: boto3.client(service, **keys)}) or made[service]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=16, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(prior=priors, wanted=wishes)
 def test_whatever_was_there_apply_leaves_nothing_to_do_or_touches_nothing(prior, wanted):
     with mock_aws():

@@ -254,7 +254,7 @@ HISTORY = st.lists(st.integers(-8, 8).filter(bool), min_size=1, max_size=4, uniq
 VERSION_TYPES = "customer_id:integer | customer_key:integer | customer_version_key:integer | valid_from:timestamp | valid_to:timestamp"
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=7, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(before=[5], after=[1, -3, 5])  # a late first version that ended: who came early came in a gap
 @given(before=HISTORY, after=HISTORY)
 def test_pointing_again_inside_the_windows_is_pointing_everything_again(frame, before, after):

@@ -135,4 +135,4 @@ def test_landing_takes_no_link_out_of_its_folder_and_moves_nothing_out(store, tm
 def test_what_the_bundle_lays_out_is_what_snowflake_yml_lists(tmp_path):
     lay_out(tmp_path)
     colours = tmp_path / "console" / ".streamlit" / "config.toml"  # the page's, in which nothing is secret
-    assert not [p for p in tmp_path.rglob("*") if ".." in p.parts or p.suffix in (".toml", ".pem", ".env") and p != colours]
+    assert not [p for p in tmp_path.rglob("*") if ".." in p.parts or (p.suffix in (".toml", ".pem", ".env") and p != colours)]
