@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from ingest.extract_bounds import MARGIN, TIMES, WAYS, Bound, upper_bound, window
+from ingest.extract_copy import Copied
 from ingest.extract_formats import WRITERS
 from ingest.extract_state import State, move_watermark, read_state, state_key
 from ingest.upload import NameTaken, Refused, Sent, Upload, told
@@ -158,11 +159,10 @@ def send(
 ) -> tuple[int, Sent | None]:
     """Stream the rows of a condition into one object; gives the count, and no object if there were none."""
     statement = copy_statement(job.table, names, condition)
-    with connection.cursor() as cursor, Upload(s3, job.bucket, key, metadata(job, facts)) as upload:
-        with cursor.copy(statement) as rows:
-            WRITERS[job.format](rows, upload.write, names)
-        count = cursor.rowcount
-        return count, upload.finish() if count else None
+    rows = Copied(connection, statement)
+    with Upload(s3, job.bucket, key, metadata(job, facts)) as upload:
+        WRITERS[job.format](rows, upload.write, names)
+        return rows.count, upload.finish() if rows.count else None
 
 
 def copy_statement(table: str, names: Any, condition: sql.Composable) -> sql.Composed:

@@ -16,10 +16,12 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError
+from psycopg.sql import SQL
 
 from ingest import extract as extracting
 from ingest import extract_state, upload
 from ingest.extract import Job, connect, extract
+from ingest.extract_copy import Copied
 from ingest.upload import NameTaken, Refused
 from local import postgres
 from local import s3 as local_s3
@@ -339,3 +341,20 @@ def test_memory_does_not_grow_with_the_table(server, db, store, s3, form):
 def test_the_clock_set_back_does_not_give_an_older_name():
     last = extracting.timed_key(job(), "", datetime(2024, 3, 1, tzinfo=UTC))
     assert extracting.timed_key(job(), last, datetime(2023, 3, 1, tzinfo=UTC)) > last
+
+
+def test_a_copy_left_before_its_end_leaves_a_connection_that_answers(db):
+    rows = iter(Copied(db, SQL("COPY (SELECT generate_series(1, 2000000)) TO STDOUT (FORMAT csv, HEADER)").format()))
+    assert bytes(next(rows)) == b"generate_series\n"
+
+    rows.close()
+
+    assert db.execute("SELECT 7").fetchone() == (7,)
+
+
+@pytest.mark.parametrize("query", ["SELECT no_such_column", "SELECT 1 / (3 - n) FROM generate_series(1, 5) n"], ids=["at once", "on the way"])
+def test_a_copy_that_the_server_ends_raises_its_error_and_the_connection_answers(db, query):
+    with pytest.raises((psycopg.errors.UndefinedColumn, psycopg.errors.DivisionByZero)):
+        list(Copied(db, SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(SQL(query))))
+
+    assert db.execute("SELECT 7").fetchone() == (7,)
