@@ -19,7 +19,7 @@ from local.place import NotRunning, Place
 
 ROLE = "firn-landing-reader"  # as setup_sql/03_storage_integration.sql names it
 INTEGRATION = "firn_landing_s3"
-NAME = r'(?:"[^"]+"|[\w$]+)'
+NAME = r"""(?:"[^"']+"|[\w$]+)"""  # no apostrophe: SHOW … LIKE takes a text, and no bound value
 STAGE = re.compile(rf"@(?P<stage>{NAME}(?:\.{NAME}){{0,2}})(?P<path>/[^\s)]*)?")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import boto3
 import pytest
@@ -15,6 +17,7 @@ from ingest.aws_state import Trust, WiringError
 from ingest.aws_topic import PUBLISH_POLICY, WantedTopic
 from local import s3 as local_s3
 from local.account import Account
+from local.aws_topic import properties
 from local.place import Place
 from tests.operating.watching import run_script
 
@@ -160,3 +163,9 @@ def test_a_message_of_the_account_comes_out_of_the_topic_that_was_made_for_it(tm
     finally:
         account.close()
         server.stop()
+
+
+@pytest.mark.parametrize("name", ["x' OR 'a", "\"x' --\"", "x; DROP DATABASE firn", ""])
+def test_what_is_no_name_of_an_integration_is_refused_before_the_account_is_asked(name):
+    with pytest.raises(WiringError, match="not a name"):
+        properties(Place(Path("nowhere")), argparse.Namespace(integration=name, connection=None))
