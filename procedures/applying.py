@@ -113,6 +113,7 @@ def apply(session: Session, text: str, file: str, now: datetime, dry_run: bool =
 def renew(session: Session, now: datetime) -> dict[str, str]:
     """Applies every applied pipeline again, word for word, so that a new release finds the tables and columns it asks for.
 
+    Stage tables that a release before had and this one does not are dropped: they hold nothing between runs.
     Gives: by pipeline `renewed`, or the first line of what is in the way.  One that cannot be renewed keeps its tables and
     fails in its own steps, saying so: an error here would take the upgrade back from the pipelines that can.
     """
@@ -123,6 +124,10 @@ def renew(session: Session, now: datetime) -> dict[str, str]:
             outcomes[name] = "renewed"
         except Exception as error:
             outcomes[name] = f"not renewed: {str(error).splitlines()[0]}"
+    if set(outcomes.values()) <= {"renewed"}:
+        named = {table for _, _, pipeline in current(session).values() for table in ddl.tables(pipeline)}
+        for table in changes.unnamed_stages(tables_there(session), named):
+            session.sql(changes.drop_table(table)).collect()
     return outcomes
 
 

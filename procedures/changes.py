@@ -109,6 +109,15 @@ def table_changes(pipeline: Pipeline, before: Pipeline | None, there: Tables) ->
     return made
 
 
+def unnamed_stages(there: Tables, named: set[str]) -> list[str]:
+    """Tables of stage that no pipeline names any more.
+
+    >>> unnamed_stages({"stage.dim_city": {}, "stage.dim_city_changes": {}, "gold.old": {}}, {"stage.dim_city"})
+    ['stage.dim_city_changes']
+    """
+    return sorted(table for table in there.keys() - named if table.startswith("stage."))
+
+
 def changed_keys(pipeline: Pipeline, before: Pipeline | None) -> Iterator[str]:
     """What tells one thing from another cannot change under rows that are there."""
     if before is None:

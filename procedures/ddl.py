@@ -7,7 +7,7 @@ import names
 from catalogue import GoldTable, sequence
 from expressions import resolved
 from facts import STANDING_MEMBERS
-from history import MET
+from history import CHANGE, MET
 from specs import Dimension, Fact, Kpi, Measure, Pipeline, Source, sql_type
 from taskgraph import Task, look, plan, query_tag
 
@@ -164,19 +164,8 @@ def dimension_stage_columns(pipeline: Pipeline, dimension: Dimension) -> dict[st
         "is_last": "BOOLEAN",
         "is_gone": "BOOLEAN",
         "known_from": sequence(pipeline, dimension),
-        **{column: sql_type(type_name) for column, type_name in MET.items()},
-    }
-
-
-def dimension_change_columns(pipeline: Pipeline, dimension: Dimension) -> dict[str, str]:
-    moments = ("valid_from", "valid_to", "old_from", "old_to")
-    numbers = ("version_key", "durable_key", "next_version_key")
-    flags = ("is_current", "is_inferred", "is_added", "is_gone", "is_known")
-    return {
-        **version_columns(pipeline, dimension),
-        **{column: sequence(pipeline, dimension) for column in moments},
-        **{column: "NUMBER" for column in numbers},
-        **{column: "BOOLEAN" for column in flags},
+        "old_to": sequence(pipeline, dimension),
+        **{column: sql_type(type_name) for column, type_name in {**MET, **CHANGE}.items()},
     }
 
 
@@ -197,8 +186,7 @@ def tables(pipeline: Pipeline) -> dict[str, tuple[dict[str, str], tuple[str, ...
         comment = source.comment or f"Change log of {source.name}: one row per event that passed the checks"
         made[source.silver] = (silver_columns(source), (), comment)
     for dimension in pipeline.dimensions:
-        made[dimension.stage] = (dimension_stage_columns(pipeline, dimension), (), "The history in hand; empty between runs")
-        made[dimension.changes] = (dimension_change_columns(pipeline, dimension), (), "The changes in hand; empty between runs")
+        made[dimension.stage] = (dimension_stage_columns(pipeline, dimension), (), "The history in hand, and what changes; empty between runs")
     for fact in pipeline.facts:
         columns = fact_columns(pipeline, fact)
         grain = {f"touched_{name}": columns[name] for name in fact.grain}

@@ -46,8 +46,11 @@ class Tables(NamedTuple):
     silver: DataFrame
     current: Table
     staged: DataFrame
-    changes: DataFrame
     types: Mapping[str, DataType]
+
+    @property
+    def changes(self) -> DataFrame:
+        return self.staged.filter(F.col("is_change"))
 
 
 def tables(session: Session, target: Dimension, source: Source) -> Tables:
@@ -56,8 +59,7 @@ def tables(session: Session, target: Dimension, source: Source) -> Tables:
     columns = {
         source.silver: (*source.types(), *source.marks, "effective_at", "is_deleted", "loaded_at", "batch_no"),
         target.table: (target.durable_key, target.version_key, *target.key, *target.attributes, *interval),
-        target.stage: history.stage_columns(target),
-        target.changes: (*history.pair_columns(target), "next_version_key", "is_known"),
+        target.stage: (*history.stage_columns(target), "old_to", *history.CHANGE),
     }
     return Tables(*[told.remembered(session.table(name), known, types) for name, known in columns.items()], types)
 
@@ -71,17 +73,20 @@ def dimension(run: Run, name: str) -> StepResult:
         turn = run.turn(result)
         since = turn.mark(target.step).last_batch
         here = tables(session, target, source)
-        new = arrived(here.silver, target, source, since)
+        new = arrived(here, target, source, since)
         result.read = new.events + new.truncations
         if result.read == 0:
             opened.keep = False
         else:
-            fill(history_of(here, target, source, since, new), target)
-            scope = scope_of(here.staged, target)
-            taken = write(run, here, target, source, changed_of(here, target, source, since), turn.batch_no)
-            done = checked(here, target, history_events.of_keys(here.current, scope, target.key), taken)
+            in_hand = history_of(here, target, source, since, new)
+            if history_fast.is_possible(target, source, since) and history_fast.are_alone(target, source, new):
+                fill_alone(in_hand, here, target)
+            else:
+                fill(in_hand, target)
+                note(changed_of(here, target, source, since), target)
+            done = checked(here, target, write(run, here, target, source, turn.batch_no))
             refuse_lost(result, here, target, source, since, new, done)
-            clear(session, target)
+            writing.clear(session, target.stage)
             result.written = done.shown + new.truncations
             result.superseded = result.read - result.written
             result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted
@@ -89,12 +94,12 @@ def dimension(run: Run, name: str) -> StepResult:
     return run.log(result.nothing_new())
 
 
-def arrived(silver: DataFrame, target: Dimension, source: Source, since: int) -> Arrived:
-    """Counts events newer than batch `since`."""
+def arrived(here: Tables, target: Dimension, source: Source, since: int) -> Arrived:
+    """Counts events newer than batch `since`, and their keys that have to be read again."""
     named = history_events.has_key(target.key)
     truncates = F.col("is_truncate") if source.truncate_when else F.lit(False)
     row = (
-        silver.filter(F.col("batch_no") > F.lit(since))
+        here.silver.filter(F.col("batch_no") > F.lit(since))
         .agg(
             F.count(F.iff(named, F.lit(1), F.lit(None))).alias("events"),
             F.count(F.iff(~named & truncates, F.lit(1), F.lit(None))).alias("truncations"),
@@ -104,7 +109,11 @@ def arrived(silver: DataFrame, target: Dimension, source: Source, since: int) ->
         )
         .collect()[0]
     )
-    return Arrived(row["EVENTS"], row["KEYS"], row["INSTANTS"], row["TRUNCATIONS"], row["FLOOR"])
+    new = Arrived(row["EVENTS"], row["KEYS"], row["INSTANTS"], row["TRUNCATIONS"], row["FLOOR"])
+    if new.events == 0 or not history_fast.is_possible(target, source, since):
+        return new
+    # A statement of its own: with the first instant in its text, the warehouse passes over the older part of the journal.
+    return new._replace(read_again=history_fast.read_again(here.silver, here.current, target, source, since, new.floor).count())
 
 
 def history_of(here: Tables, target: Dimension, source: Source, since: int, new: Arrived) -> DataFrame:
@@ -123,6 +132,25 @@ def fill(rows: DataFrame, target: Dimension) -> None:
     writing.append(rows.filter(F.col("opens") | F.col("is_new") | F.col("is_last")), target.stage)
 
 
+def fill_alone(in_hand: DataFrame, here: Tables, target: Dimension) -> None:
+    """The same where each key has one new event: its history in hand says what changes, and one row serves for both."""
+    own = {
+        "old_to": F.lit(None).cast(here.types["old_to"]),
+        "is_change": history_fast.is_changed(),
+        "is_added": F.col("version_key").is_null(),
+        "is_removed": F.lit(False),
+    }
+    rows = in_hand.select(*[F.col(name) for name in history.stage_columns(target)], *[value.alias(name) for name, value in own.items()])
+    writing.append(told.told(rows, here.types), target.stage)
+    if target.of_key:
+        note(history_fast.older(here.staged, here.current, target, here.types), target)
+
+
+def note(changed: DataFrame, target: Dimension) -> None:
+    """Puts what changes into stage.  Reads: what `history.pairs` gives."""
+    writing.append(told.with_column(changed, "is_change", F.lit(True), snowpark_type("boolean")), target.stage)
+
+
 def changed_of(here: Tables, target: Dimension, source: Source, since: int) -> DataFrame:
     """The versions that change: those an event met, as the stage has them, and of the other keys by comparison."""
     unmet = here.staged.filter(F.col("durable_key").is_null())
@@ -130,9 +158,8 @@ def changed_of(here: Tables, target: Dimension, source: Source, since: int) -> D
     compared = history.pairs(in_question(here.current, scope, target), desired_of(here, unmet, scope, target), target, here.types)
     if not history_fast.is_possible(target, source, since):
         return compared
-    met = history_fast.changes(here.staged, here.current, target, here.types)
-    numberless = F.lit(None).cast(snowpark_type("integer")).alias("first_pair_no")
-    return told.united(compared, told.told(met.select(*[F.col(name) for name in history.pair_columns(target)], numberless), here.types))
+    met = here.staged.filter(F.col("durable_key").is_not_null())
+    return told.united(compared, history_fast.changes(met, here.current, target, here.types))
 
 
 def scope_of(staged: DataFrame, target: Dimension) -> DataFrame:
@@ -184,16 +211,14 @@ def gets_others(target: Dimension) -> Column:
     return reduce(or_, [~F.col(column).equal_null(F.col(f"touched_{column}")) for column in target.of_key], F.lit(False))
 
 
-def write(run: Run, here: Tables, target: Dimension, source: Source, changed: DataFrame, batch_no: int) -> int:
+def write(run: Run, here: Tables, target: Dimension, source: Source, batch_no: int) -> tuple[int, int]:
     """Notes the windows that changed, and makes the dimension's versions the ones in hand.
 
     A version that changes is taken out and put in again under its own key: for few rows of a large table that costs
-    a fraction of a MERGE.  Gives the number of versions taken out.
+    a fraction of a MERGE.  Gives the numbers of versions that the server took out and put in.
     """
-    each = told.told(changed.with_column("pair_no", F.row_number().over(Window.order_by(F.lit(1)))), here.types)
-    writing.append(told.told(numbered(each, here.current, target, history.pair_columns(target)), here.types), target.changes)
     if source.sequence_type == "timestamp":
-        windows = history.windows(here.changes.filter(F.col("is_known"))).select(
+        windows = history.windows(here.changes).select(
             F.lit(run.pipeline.name).alias("pipeline"),
             F.lit(target.name).alias("dimension"),
             *[F.col(column) for column in ("durable_key", "changed_from", "changed_to")],
@@ -204,9 +229,13 @@ def write(run: Run, here: Tables, target: Dimension, source: Source, changed: Da
         writing.append(told.told(windows, {**types, "batch_no": here.types["batch_no"]}), CHANGED_WINDOW)
     standing = here.changes.filter(~F.col("is_added")).select(F.col("version_key").alias("out_version_key"))
     taken = int(here.current.delete(F.col(target.version_key) == F.col("out_version_key"), standing).rows_deleted)
-    versions = desired(here.changes.filter(~F.col("is_gone")), target, {"batch_no": F.lit(batch_no)})
-    writing.append(told.told(versions, here.types), target.table)
-    return taken
+    written = told.with_column(here.changes.filter(~F.col("is_removed")), "pair_no", F.row_number().over(Window.order_by(F.lit(1))), here.types["pair_no"])
+    given = {"is_current": F.col("valid_to").is_null(), "is_inferred": F.lit(False), "batch_no": F.lit(batch_no)}
+    # The versions that were taken out are numbered too.
+    taken_keys = here.staged.select(F.col("durable_key").alias(target.durable_key), F.col("version_key").alias(target.version_key))
+    keys = told.united(here.current.select(target.durable_key, target.version_key), told.told(taken_keys, here.types))
+    columns = (target.durable_key, target.version_key, *target.key, *target.attributes, "valid_from", "valid_to", *given)
+    return taken, writing.insert(run.session, told.told(desired(written, keys, target, given), here.types), target.table, columns)
 
 
 @dataclass(frozen=True)
@@ -220,28 +249,28 @@ class Done:
     instants: int
 
 
-def checked(here: Tables, target: Dimension, standing: DataFrame, taken: int) -> Done:
+def checked(here: Tables, target: Dimension, moved: tuple[int, int]) -> Done:
     """Counts what was done, and raises HistoryBroken when what now stands cannot be true: the transaction takes it back."""
-    shown = here.staged.agg(
-        F.count(F.iff(F.col("is_new") & F.col("shows"), F.lit(1), F.lit(None))).alias("shown_count"),
-        F.count(F.iff(F.col("is_new"), F.lit(1), F.lit(None))).alias("instant_count"),
-    )
-    counts = here.changes.agg(
-        F.count(F.lit(1)).alias("pair_count"),
-        F.count(F.iff(F.col("is_added"), F.lit(1), F.lit(None))).alias("added_count"),
-        F.count(F.iff(F.col("is_gone"), F.lit(1), F.lit(None))).alias("gone_count"),
-    )
-    whole = dict.fromkeys(("shown_count", "instant_count", "pair_count", "added_count", "gone_count"), snowpark_type("integer"))
-    faults = history.broken(standing, here.staged.filter(F.col("is_last")), target, here.types)
-    counted = told.joined(told.told(shown, whole), told.told(counts, whole), None, "cross")
+    is_change = F.col("is_change")
+    counts = {
+        "shown_count": F.col("is_new") & F.col("shows"),
+        "instant_count": F.col("is_new"),
+        "change_count": is_change,
+        "added_count": is_change & F.col("is_added"),
+        "removed_count": is_change & F.col("is_removed"),
+    }
+    counted = here.staged.agg(*[F.count(F.iff(test, F.lit(1), F.lit(None))).alias(name) for name, test in counts.items()])
+    faults = history.broken(here.current, here.staged.filter(F.col("is_last")), target, here.types)
+    counted = told.told(counted, dict.fromkeys(counts, snowpark_type("integer")))
     rows = told.joined(counted, faults, F.lit(True), "left").collect()
     found = [(tuple(row[column.upper()] for column in target.key), row["KEY_FAULT"]) for row in rows if row["KEY_FAULT"]]
-    pairs, added, gone = (rows[0][name] for name in ("PAIR_COUNT", "ADDED_COUNT", "GONE_COUNT"))
-    if taken != pairs - added:
-        found.append(((), f"{taken} versions were taken out, {pairs - added} were to be"))
+    changed, added, removed = (rows[0][name] for name in ("CHANGE_COUNT", "ADDED_COUNT", "REMOVED_COUNT"))
+    for done, wanted, what in zip(moved, (changed - added, changed - removed), ("taken out", "put in"), strict=True):
+        if done != wanted:
+            found.append(((), f"{done} versions were {what}, {wanted} were to be"))
     if found:
         raise HistoryBroken(target.name, found)
-    return Done(added, taken - gone, gone, rows[0]["SHOWN_COUNT"], rows[0]["INSTANT_COUNT"])
+    return Done(added, changed - added - removed, removed, rows[0]["SHOWN_COUNT"], rows[0]["INSTANT_COUNT"])
 
 
 def refuse_lost(result: StepResult, here: Tables, target: Dimension, source: Source, since: int, new: Arrived, done: Done) -> None:
@@ -268,51 +297,35 @@ def outdone_instants(silver: DataFrame, target: Dimension, since: int) -> int:
     return found + newer.filter(F.col("is_deleted")).count() if target.on_delete == "ignore" else found
 
 
-def clear(session: Session, target: Dimension) -> None:
-    writing.clear(session, target.stage)
-    writing.clear(session, target.changes)
+def desired(rows: DataFrame, keys: DataFrame, target: Dimension, given: Mapping[str, Column]) -> DataFrame:
+    """Versions as the dimension will hold them; those that stood before keep their version key, the others get the next.
 
-
-def desired(pairs: DataFrame, target: Dimension, stamp: dict[str, Column]) -> DataFrame:
-    """The versions as the dimension will hold them; those that stood before keep their version key."""
-    columns = (*target.key, *target.attributes, "valid_from", "valid_to", "is_current", "is_inferred")
-    return pairs.select(
-        F.col("durable_key").alias(target.durable_key),
-        F.iff(F.col("is_added"), F.col("next_version_key"), F.col("version_key")).alias(target.version_key),
-        *[F.col(column) for column in columns],
-        *[value.alias(column) for column, value in stamp.items()],
-    )
-
-
-def numbered(changed: DataFrame, table: DataFrame, target: Dimension, carried: tuple[str, ...]) -> DataFrame:
-    """Changed versions with their keys: the next version key; of a new natural key the next durable key.
-
-    Reads: pair_no, a number for each version, and first_pair_no, one for each new natural key
-    Gives: `carried`, with durable_key filled in, next_version_key, is_known (the key had a version before)
+    Reads:  rows  pair_no, a number of the version, and first_pair_no, one of its natural key where that is new (NULL: it
+                  has this version only); durable_key, version_key, is_added
+            keys  the surrogate keys there are
     Only the holder of the pipeline's turn comes here, so no one else takes the same numbers.
     """
     greatest = [F.coalesce(F.max(F.col(column)), F.lit(0)) for column in (target.durable_key, target.version_key)]
-    highest = told.told(table.agg(F.greatest(*greatest, F.lit(0)).alias("highest_key")), {"highest_key": snowpark_type("integer")})
-    is_known = F.col("durable_key").is_not_null()
-    return told.joined(changed, highest, None, "cross").select(
-        *[F.col(column) for column in carried if column != "durable_key"],
-        F.iff(is_known, F.col("durable_key"), F.col("highest_key") + F.col("first_pair_no")).alias("durable_key"),
-        (F.col("highest_key") + F.col("pair_no")).alias("next_version_key"),
-        is_known.alias("is_known"),
+    highest = told.told(keys.agg(F.greatest(*greatest, F.lit(0)).alias("highest_key")), {"highest_key": snowpark_type("integer")})
+    new_key = F.col("highest_key") + F.coalesce(F.col("first_pair_no"), F.col("pair_no"))
+    return told.joined(rows, highest, None, "cross").select(
+        F.coalesce(F.col("durable_key"), new_key).alias(target.durable_key),
+        F.iff(F.col("is_added"), F.col("highest_key") + F.col("pair_no"), F.col("version_key")).alias(target.version_key),
+        *[F.col(column) for column in (*target.key, *target.attributes, "valid_from", "valid_to")],
+        *[value.alias(column) for column, value in given.items()],
     )
 
 
 def with_keys(session: Session, rows: DataFrame, target: Dimension, stamp: dict[str, Column]) -> DataFrame:
     """New members of a dimension, for keys it does not know, with their keys."""
-    columns = (*target.key, *target.attributes, "valid_from", "valid_to", "is_current", "is_inferred")
     no_key = F.lit(None).cast(snowpark_type("integer"))
     unknown = rows.select(
-        *[F.col(column) for column in columns],
-        *[no_key.alias(name) for name in ("durable_key", "version_key")],
+        *[F.col(column) for column in (*target.key, *target.attributes, "valid_from", "valid_to", "is_current", "is_inferred")],
+        *[no_key.alias(name) for name in ("durable_key", "version_key", "first_pair_no")],
         F.lit(True).alias("is_added"),
-        *[F.row_number().over(Window.order_by(*target.key)).alias(name) for name in ("pair_no", "first_pair_no")],
+        F.row_number().over(Window.order_by(*target.key)).alias("pair_no"),
     )
-    return desired(numbered(unknown, session.table(target.table), target, (*columns, "version_key", "is_added")), target, stamp)
+    return desired(unknown, session.table(target.table), target, {**{name: F.col(name) for name in ("is_current", "is_inferred")}, **stamp})
 
 
 def rebuild(run: Run, name: str, from_at: datetime | None = None, dry_run: bool = False) -> dict[str, Any]:
@@ -338,8 +351,9 @@ def rebuild(run: Run, name: str, from_at: datetime | None = None, dry_run: bool 
         if dry_run or not any(report["versions"].values()):
             opened.keep = False
         else:
-            done = checked(here, target, before, write(run, here, target, source, changed, batch_no))
-            clear(session, target)
+            note(changed, target)
+            done = checked(here, target, write(run, here, target, source, batch_no))
+            writing.clear(session, target.stage)
             result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted + copies
             result.read = result.written = result.inserted + result.updated + result.deleted
             result.detail = report
@@ -368,7 +382,7 @@ def differences(changed: DataFrame, target: Dimension) -> dict[str, Any]:
     """Changed versions by kind, counted, and a few of them as examples."""
     kind = (
         F.when(F.col("is_added"), F.lit("added"))
-        .when(F.col("is_gone"), F.lit("removed"))
+        .when(F.col("is_removed"), F.lit("removed"))
         .when(~F.col("valid_to").equal_null(F.col("old_to")), F.lit("moved"))
         .otherwise(F.lit("altered"))
     )

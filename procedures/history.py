@@ -6,7 +6,7 @@ from operator import and_, or_
 
 import snowflake.snowpark.functions as F
 from cleaning import snowpark_type
-from history_events import is_partial, prefixed, same, types_of
+from history_events import is_partial, of_keys, prefixed, same, types_of
 from snowflake.snowpark import Column, DataFrame, Window
 from snowflake.snowpark.types import DataType
 from specs import Dimension, Source
@@ -14,6 +14,8 @@ from told import distinct, joined, told, united
 
 # What is known of a version that an event met on the short way, see history_fast; elsewhere NULL.
 MET = {"durable_key": "integer", "version_key": "integer", "is_altered": "boolean"}
+# What becomes of a version: is_change (it is written or taken out; NULL: neither), is_added, is_removed, first_pair_no.
+CHANGE = {**dict.fromkeys(("is_change", "is_added", "is_removed"), "boolean"), "first_pair_no": "integer"}
 UNTOLD: Mapping[str, DataType] = {}  # types that nobody told: the client asks the server
 
 
@@ -151,9 +153,9 @@ def pairs(before: DataFrame, after: DataFrame, dimension: Dimension, types: Mapp
 
     Reads:  before  the versions as they stand, with their keys
             after   what `versions` gives
-    Gives:  key, attributes, valid_from, valid_to, is_current, is_inferred as they will be; version_key (NULL for a
-            version that is added), durable_key (NULL for a key without versions), old_from, old_to, is_added, is_gone,
-            first_pair_no (a number of its key's own, from 1)
+    Gives:  key, attributes, valid_from, valid_to as they will be; version_key (NULL for a version that is added),
+            durable_key (NULL for a key without versions), old_to, is_added, is_removed, first_pair_no (a number of its
+            key's own, from 1)
     A member that only facts have spoken of stays as long as its key has no version.
     """
     key = dimension.key
@@ -177,23 +179,22 @@ def pairs(before: DataFrame, after: DataFrame, dimension: Dimension, types: Mapp
     )
     of_key_ = Window.partition_by(*key)
     counted = named.select(
-        *[F.col(column) for column in (*key, *dimension.attributes, "valid_from", "valid_to", "is_current", "is_inferred")],
-        *[F.col(column) for column in ("version_key", "old_from", "old_to", "old_is_inferred", "differs", "pair_no")],
+        *[F.col(column) for column in (*key, *dimension.attributes, "valid_from", "valid_to")],
+        *[F.col(column) for column in ("version_key", "old_to", "old_is_inferred", "differs", "pair_no")],
         F.max(F.col("old_durable_key")).over(of_key_).alias("durable_key"),
         F.count(F.col("new_from")).over(of_key_).alias("version_count"),
         F.min(F.col("pair_no")).over(of_key_).alias("first_pair_no"),
         F.col("old_from").is_null().alias("is_added"),
-        F.col("new_from").is_null().alias("is_gone"),
+        F.col("new_from").is_null().alias("is_removed"),
     )
-    waits = F.col("is_gone") & F.col("old_is_inferred") & (F.col("version_count") == F.lit(0))
-    unlike = F.col("is_added") | F.col("is_gone") | F.col("differs")
+    waits = F.col("is_removed") & F.col("old_is_inferred") & (F.col("version_count") == F.lit(0))
+    unlike = F.col("is_added") | F.col("is_removed") | F.col("differs")
     changed = counted.filter(unlike & ~F.coalesce(waits, F.lit(False)))
-    return told(changed.select(*[F.col(name) for name in (*pair_columns(dimension), "first_pair_no")]), types)
+    return told(changed.select(*[F.col(name) for name in pair_columns(dimension)]), types)
 
 
 def pair_columns(dimension: Dimension) -> tuple[str, ...]:
-    interval = ("valid_from", "valid_to", "is_current", "is_inferred")
-    return (*dimension.key, *dimension.attributes, *interval, "version_key", "durable_key", "old_from", "old_to", "is_added", "is_gone")
+    return (*dimension.key, *dimension.attributes, "valid_from", "valid_to", "version_key", "durable_key", "old_to", "is_added", "is_removed", "first_pair_no")
 
 
 def windows(changed: DataFrame, sequence_type: str = "timestamp") -> DataFrame:
@@ -204,14 +205,14 @@ def windows(changed: DataFrame, sequence_type: str = "timestamp") -> DataFrame:
     A version that only ends elsewhere changes between its old end and its new one.  A key that had no version gives
     no row: no fact can point to it.
     """
-    moved = F.col("is_added") | F.col("is_gone") | ~F.col("valid_to").equal_null(F.col("old_to"))
+    moved = F.col("is_added") | F.col("is_removed") | ~F.col("valid_to").equal_null(F.col("old_to"))
     known = changed.filter(moved & F.col("durable_key").is_not_null())
     # No end is later than any end; where one end is open, the other is the earlier.
     shortened = F.col("old_to").is_null() | (F.col("valid_to") < F.col("old_to"))
     earlier_end = F.iff(shortened, F.col("valid_to"), F.col("old_to"))
     later_end = F.iff(shortened, F.col("old_to"), F.col("valid_to"))
-    begins = F.when(F.col("is_added") | F.col("is_gone"), F.col("valid_from")).otherwise(earlier_end)
-    ends = F.when(F.col("is_added"), F.col("valid_to")).when(F.col("is_gone"), F.col("old_to")).otherwise(later_end)
+    begins = F.when(F.col("is_added") | F.col("is_removed"), F.col("valid_from")).otherwise(earlier_end)
+    ends = F.when(F.col("is_added"), F.col("valid_to")).when(F.col("is_removed"), F.col("old_to")).otherwise(later_end)
     moment = snowpark_type(sequence_type)
     found = known.select(
         F.col("durable_key"), begins.cast(moment).alias("changed_from"), ends.cast(moment).alias("changed_to")
@@ -222,13 +223,14 @@ def windows(changed: DataFrame, sequence_type: str = "timestamp") -> DataFrame:
 def broken(standing: DataFrame, last: DataFrame, dimension: Dimension, types: Mapping[str, DataType] = UNTOLD) -> DataFrame:
     """Keys whose versions contradict each other or the last thing known of them (rule 20); none, or there is a fault.
 
-    Reads:  standing  versions of the keys in question, as they stand in the dimension
-            last      of each key the last marked event: is_last
+    Reads:  standing  versions as they stand in the dimension
+            last      of each key in question the last marked event: is_last
     Gives:  key, fault
     """
     key = dimension.key
     in_time = Window.partition_by(*key).order_by("valid_from", "version_no")
-    numbered = standing.with_column("version_no", F.col(dimension.version_key))
+    in_question = of_keys(standing, prefixed(last, key, "touched"), key)
+    numbered = in_question.with_column("version_no", F.col(dimension.version_key))
     next_from = F.lead("valid_from").over(in_time)
     alike = reduce(and_, [F.col(c).equal_null(F.lead(c).over(in_time)) for c in dimension.state], F.lit(True))
     looked_at = numbered.select(

@@ -106,11 +106,12 @@ def types_of(dimension: Dimension, source: Source) -> dict[str, T.DataType]:
         **declared,
         **dimension.attribute_types(declared),
         **source.marks,
-        **dict.fromkeys(("effective_at", "valid_from", "valid_to", "known_from", "old_from", "old_to", "new_at"), moment),
-        **dict.fromkeys(("is_deleted", "is_current", "is_inferred", "is_added", "is_gone", "is_known"), "boolean"),
+        **dict.fromkeys(("effective_at", "valid_from", "valid_to", "known_from", "old_to", "new_at"), moment),
+        **dict.fromkeys(("is_deleted", "is_current", "is_inferred", "is_gone"), "boolean"),
+        **dict.fromkeys(("is_change", "is_added", "is_removed"), "boolean"),
         **dict.fromkeys(("opens", "is_new", "shows", "is_last", "is_altered"), "boolean"),
         **dict.fromkeys((dimension.durable_key, dimension.version_key, "durable_key", "version_key"), "integer"),
-        **dict.fromkeys(("next_version_key", "pair_no", "first_pair_no", "batch_no", "highest_key", "event_count"), "integer"),
+        **dict.fromkeys(("pair_no", "first_pair_no", "batch_no", "highest_key", "event_count"), "integer"),
         **{"loaded_at": "timestamp", "key_fault": "text"},
     }
     return {column: snowpark_type(kind) for column, kind in own.items()}

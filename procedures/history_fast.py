@@ -20,13 +20,17 @@ from told import distinct, joined, told, united
 
 
 class Arrived(NamedTuple):
-    """What is new for a dimension: events that name a key, their keys and instants, truncations, and the first instant."""
+    """What is new for a dimension: events that name a key, their keys and instants, truncations, and the first instant;
+
+    and how many times a key was found whose history has to be read again, see `read_again`.
+    """
 
     events: int
     keys: int
     instants: int
     truncations: int
     floor: object
+    read_again: int = 0
 
 
 def is_possible(dimension: Dimension, source: Source, since: int) -> bool:
@@ -37,6 +41,11 @@ def is_possible(dimension: Dimension, source: Source, since: int) -> bool:
     """
     reaches_others = bool(source.truncate_when) or source.is_snapshot
     return since > 0 and not (reaches_others or source.remembers_absence or dimension.keeps_deletions)
+
+
+def are_alone(dimension: Dimension, source: Source, new: Arrived) -> bool:
+    """Whether every key has one new event, later than all known of it: as in most batches of a feed that keeps its order."""
+    return new.read_again == 0 and new.events == new.keys and not is_partial(dimension, source)
 
 
 def arrivals(events: DataFrame, dimension: Dimension, source: Source, since: int) -> DataFrame:
@@ -63,14 +72,21 @@ def late_keys(events: DataFrame, arrived: DataFrame, dimension: Dimension, since
     return joined(old, arrived, not_older, "inner").select(*key)
 
 
-def gone_keys(current: DataFrame, arrived: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
-    """Keys of new events whose last version has ended: there is no current version to go on from."""
+def ended_keys(current: DataFrame, arrived: DataFrame, dimension: Dimension, source: Source) -> DataFrame:
+    """Keys of new events that have versions, but no current one that events have spoken of: there is none to go on from."""
     key, types = dimension.key, {**types_of(dimension, source), "open_count": snowpark_type("integer")}
     # A join on unique keys, not a semi join: the few keys then choose the rows to be read.
-    versions = joined(current.select(*key, "valid_to"), arrived, same(key, [f"new_{column}" for column in key]), "inner")
-    is_open = F.iff(F.col("valid_to").is_null(), F.lit(1), F.lit(None))
+    versions = joined(current.select(*key, "valid_to", "is_inferred"), arrived, same(key, [f"new_{column}" for column in key]), "inner")
+    is_open = F.iff(F.col("valid_to").is_null() & ~F.col("is_inferred"), F.lit(1), F.lit(None))
     counted = told(versions.group_by(*key).agg(F.count(is_open).alias("open_count")), types)
     return counted.filter(F.col("open_count") == F.lit(0)).select(*key)
+
+
+def read_again(events: DataFrame, current: DataFrame, dimension: Dimension, source: Source, since: int, floor: object) -> DataFrame:
+    """The keys of new events that cannot take the short way, late or ended; a key may be there twice."""
+    arrived = arrivals(events, dimension, source, since)
+    late = late_keys(events, arrived, dimension, since, F.lit(floor))
+    return united(late, ended_keys(current, arrived, dimension, source))
 
 
 def standing(current: DataFrame) -> DataFrame:
@@ -95,16 +111,19 @@ def marked(events: DataFrame, current: DataFrame, dimension: Dimension, source: 
     where the versions in question begin; where it is NULL, all are.
     """
     key, types = dimension.key, types_of(dimension, source)
+    if are_alone(dimension, source, new):
+        return marked_alone(newer(events, dimension, since), current, dimension, source)
     columns = [F.col(name) for name in event_types(source)]
     nowhere = F.lit(None).cast(snowpark_type(source.sequence_type)).alias("known_from")
-    arrived = arrivals(events, dimension, source, since)
-    late = late_keys(events, arrived, dimension, since, F.lit(new.floor))
-    read_again = distinct(prefixed(united(late, gone_keys(current, arrived, dimension, source)), key, "touched"))
-    on_key = same(key, [f"touched_{column}" for column in key])
-    whole = told(joined(events, read_again, on_key, "inner").select(*columns, nowhere), types)
-    # Joins, not semi joins: within EXISTS the local engine would build its table of the dimension, not of the few keys.
-    on_new = same([f"new_{column}" for column in key], [f"touched_{column}" for column in key])
-    on_time = joined(arrived, read_again, on_new, "left").filter(F.col(f"touched_{key[0]}").is_null()).select(*[f"new_{column}" for column in key], "event_count")
+    on_time, journals = arrivals(events, dimension, source, since), []
+    if new.read_again:
+        again = distinct(prefixed(read_again(events, current, dimension, source, since, new.floor), key, "touched"))
+        on_key = same(key, [f"touched_{column}" for column in key])
+        journals.append(told(joined(events, again, on_key, "inner").select(*columns, nowhere), types))
+        # Joins, not semi joins: within EXISTS the local engine would build its table of the dimension, not of the few keys.
+        on_new = same([f"new_{column}" for column in key], [f"touched_{column}" for column in key])
+        others = joined(on_time, again, on_new, "left").filter(F.col(f"touched_{key[0]}").is_null())
+        on_time = others.select(*[f"new_{column}" for column in key], "event_count")
     if is_partial(dimension, source):
         ordered, alone = on_time, None
     else:
@@ -113,13 +132,13 @@ def marked(events: DataFrame, current: DataFrame, dimension: Dimension, source: 
     def are_new(keys: DataFrame) -> DataFrame:
         return joined(newer(events, dimension, since), keys, same(key, [f"new_{column}" for column in key]), "inner")
 
-    journals = [whole]
+    whole = journals[:]
     if alone is None or new.events > new.keys:
         journals += [told(are_new(ordered).select(*columns, nowhere), types), seeds(current, ordered, dimension, source)]
     if len(journals) == 1 or new.instants < new.events or is_partial(dimension, source):
         held = history_events.outcomes(united(*journals), events, dimension, source)
     else:  # without ties among new events there is nothing to choose between
-        settled = [history_events.outcomes(rows, events, dimension, source, is_settled=rows is not whole) for rows in journals]
+        settled = [history_events.outcomes(rows, events, dimension, source, is_settled=rows not in whole) for rows in journals]
         held = united(*[told(rows, types) for rows in settled])
     in_hand = history.marked(held, dimension, source, since)
     return in_hand if alone is None else united(in_hand, marked_alone(are_new(alone), current, dimension, source))
@@ -200,28 +219,29 @@ def given_to_key(dimension: Dimension, lives: Column, is_met: Column) -> dict[st
     return given | first
 
 
-def changes(staged: DataFrame, current: DataFrame, dimension: Dimension, types: dict) -> DataFrame:
+def is_changed() -> Column:
+    """Of what `marked_alone` gives: versions that are added, that end, or that get other values."""
+    return F.col("opens") & (F.col("version_key").is_null() | F.col("valid_to").is_not_null() | F.col("is_altered"))
+
+
+def changes(met: DataFrame, current: DataFrame, dimension: Dimension, types: dict) -> DataFrame:
     """What changes of the versions that `marked_alone` met, and what it adds to their keys: as `history.pairs` gives it."""
-    met = staged.filter(F.col("durable_key").is_not_null())
     is_added = F.col("version_key").is_null()
     own = {
-        "is_current": F.col("valid_to").is_null(),
-        "is_inferred": F.lit(False),
-        "old_from": F.iff(is_added, F.lit(None), F.col("valid_from")),
         "old_to": F.lit(None).cast(types["old_to"]),
         "is_added": is_added,
-        "is_gone": F.lit(False),
+        "is_removed": F.lit(False),
+        "first_pair_no": F.lit(None).cast(types["first_pair_no"]),
     }
-    unlike = met.filter(F.col("opens") & (is_added | F.col("valid_to").is_not_null() | F.col("is_altered")))
     names = history.pair_columns(dimension)
-    changed = told(unlike.select(*[own.get(name, F.col(name)).alias(name) for name in names]), types)
+    changed = told(met.filter(is_changed()).select(*[own.get(name, F.col(name)).alias(name) for name in names]), types)
     if not dimension.of_key:
         return changed
     return united(changed, older(met, current, dimension, types))
 
 
 def older(met: DataFrame, current: DataFrame, dimension: Dimension, types: dict) -> DataFrame:
-    """The versions before those met, where their key now has other values."""
+    """The versions before those met, where their key now has other values; as `history.pairs` gives them."""
     others = met.filter(F.col("is_last") & F.col("is_altered"))
     last = [*dimension.key, *dimension.of_key, "known_from"]
     touched = told(prefixed(others, last, "touched"), {f"touched_{column}": types[column] for column in last})
@@ -231,10 +251,10 @@ def older(met: DataFrame, current: DataFrame, dimension: Dimension, types: dict)
         **{column: F.col(f"touched_{column}") for column in dimension.of_key},
         "version_key": F.col(dimension.version_key),
         "durable_key": F.col(dimension.durable_key),
-        "old_from": F.col("valid_from"),
         "old_to": F.col("valid_to"),
         "is_added": F.lit(False),
-        "is_gone": F.lit(False),
+        "is_removed": F.lit(False),
+        "first_pair_no": F.lit(None).cast(types["first_pair_no"]),
     }
     rows = joined(current, touched, before & differs, "inner")
     return told(rows.select(*[own.get(name, F.col(name)).alias(name) for name in history.pair_columns(dimension)]), types)

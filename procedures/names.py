@@ -28,11 +28,11 @@ RESERVED_BY_FIRN = frozenset(PROVENANCE) | frozenset(
     """
     effective_at is_deleted batch_no failed_checks warned_checks row_values outcome valid_from valid_to is_current
     is_inferred is_in_hand computed_at is_truncate absent_columns is_repeat stops passes copy_no is_gone is_new record
-    is_last is_added is_known is_alike is_open known_from opens shows begins ends ends_life life instant_rank kind_order
+    is_last is_added is_alike is_open known_from opens shows begins ends ends_life life instant_rank kind_order
     living_at latest_at gone_at first_at boundary_at next_extract_at next_seen_at next_from old_from old_to new_from new_at
     pair_no first_pair_no is_pair highest_key key_fault open_count age_rank differs version_count version_no
-    shown_count instant_count pair_count added_count gone_count durable_key version_key event_count is_altered is_altered_inside is_boundary is_standing
-    touched_from stands_from
+    shown_count instant_count change_count added_count removed_count durable_key version_key event_count is_altered is_altered_inside is_boundary is_standing
+    touched_from stands_from is_change is_removed
     """.split()
 )
 

@@ -171,10 +171,6 @@ class Dimension:
         return names.qualified("stage", self.name)
 
     @property
-    def changes(self) -> str:
-        return names.qualified("stage", f"{self.name}_changes")
-
-    @property
     def step(self) -> str:
         return f"dimension {self.name}"
 

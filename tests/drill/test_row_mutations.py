@@ -38,15 +38,15 @@ def rig(tmp_path_factory):
         yield made
 
 
-def mutated(sql: str, table: str, how: str) -> str:
-    """An INSERT into this table, of one row less or one row twice."""
+def mutated(sql: str, table: str, how: str, number: int = 1) -> str:
+    """An INSERT into this table, of one row less or one row twice: the row of this number."""
     found = INSERT.fullmatch(sql)
     if not found or found[1].replace('"', "").lower() != table or "SELECT" not in found[3].upper():
         return sql
     rows = f"SELECT moved.*, ROW_NUMBER() OVER (ORDER BY 1) AS moved_no FROM ({found[3]}) AS moved"
     if how == "dropped":
-        return f"INSERT INTO {found[1]} {found[2] or ''} SELECT * EXCLUDE (moved_no) FROM ({rows}) WHERE moved_no > 1"
-    copies = f"SELECT * FROM ({rows}) UNION ALL SELECT * FROM ({rows}) WHERE moved_no = 1"
+        return f"INSERT INTO {found[1]} {found[2] or ''} SELECT * EXCLUDE (moved_no) FROM ({rows}) WHERE moved_no <> {number}"
+    copies = f"SELECT * FROM ({rows}) UNION ALL SELECT * FROM ({rows}) WHERE moved_no = {number}"
     return f"INSERT INTO {found[1]} {found[2] or ''} SELECT * EXCLUDE (moved_no) FROM ({copies})"
 
 
@@ -60,8 +60,8 @@ STEP, RECONCILE = "the step", "core.reconcile"
     pytest.param("load", "control.quarantine", {STEP}, id="stage to quarantine"),
     pytest.param("load", "control.ledger", {STEP}, id="stage to ledger"),
     pytest.param("dimension", "stage.dim_guest", {STEP, RECONCILE}, id="silver to the history in hand"),
-    pytest.param("dimension", "stage.dim_guest_changes", {STEP, RECONCILE}, id="history in hand to changes"),
-    pytest.param("dimension", "gold.dim_guest", {STEP, RECONCILE}, id="changes to dimension"),
+    pytest.param("dimension", "stage.dim_guest again", {STEP, RECONCILE}, id="history in hand to changes"),
+    pytest.param("dimension", "gold.dim_guest", {STEP}, id="changes to dimension"),
     pytest.param("fact", "stage.fact_stays", {STEP, RECONCILE}, id="silver to the facts in hand"),
     pytest.param("fact", "gold.fact_stays", {STEP, RECONCILE}, id="facts in hand to fact"),
     pytest.param("measure", "stage.monthly_stays", {STEP, RECONCILE}, id="fact to the numbers in hand"),
@@ -71,11 +71,16 @@ def test_a_row_dropped_or_doubled_turns_the_run_red(rig, monkeypatch, step, tabl
     drill_state.put_back(rig, step)
     task = next(task for task in rig.plan() if task.step == step)
     plainly, changed = rig.account._execute, []
+    table, _, again = table.partition(" ")
+    passed = 0 if again else 1  # INSERTs into the table so far; the one after the first is meant where the table says `again`
 
     def execute(session, sql, params, *, describe):
+        nonlocal passed
         other = mutated(sql, table, how) if session.app and not describe else sql
-        changed.extend([other] if other != sql else [])
-        return plainly(session, other, params, describe=describe)
+        if other != sql:
+            passed += 1
+            changed.extend([other] if passed == 2 else [])
+        return plainly(session, other if other in changed else sql, params, describe=describe)
 
     with monkeypatch.context() as meddling:
         meddling.setattr(rig.account, "_execute", execute)
@@ -89,7 +94,7 @@ def test_a_row_dropped_or_doubled_turns_the_run_red(rig, monkeypatch, step, tabl
     assert RECONCILE in found_by, "the step went through"
     rig.run()  # the steps after it
     said = refused(lambda: rig.call("core.reconcile", "hotel"))
-    if table in ("gold.dim_guest", "stage.dim_guest_changes") and how == "dropped":  # a version of a key that has others: only a rebuild sees it
+    if again and how == "dropped":  # a version of a key that has others: only a rebuild sees it
         assert said or any(rig.call("core.rebuild", "dim_guest", None, True)["versions"].values())
     else:
         assert "Imbalance" in (said or "balanced")

@@ -101,6 +101,13 @@ class OnAccount:
         sql = f"SELECT {', '.join(columns)} FROM firn.{dimension.table} WHERE {dimension.durable_key} > 0 AND NOT is_inferred"
         return in_order([dict(zip(columns, map(plain, row), strict=True)) for row in self.bench.duck(sql)], dimension)
 
+    def surrogates(self, name: str) -> dict[tuple[Any, ...], tuple[int, int]]:
+        """Of each version, by its natural key and its beginning, the durable key and the version key."""
+        dimension, _ = declared(name)
+        columns = (*dimension.key, "valid_from", dimension.durable_key, dimension.version_key)
+        rows = self.bench.duck(f"SELECT {', '.join(columns)} FROM firn.{dimension.table} WHERE {dimension.durable_key} > 0")
+        return {tuple(row[:-2]): (row[-2], row[-1]) for row in rows}
+
     def close(self) -> None:
         self.bench.close()
 

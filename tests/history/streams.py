@@ -14,6 +14,7 @@ from specs import Dimension, Pipeline, Source
 Batch = list[dict[str, Any]]
 SPEC = (Path(__file__).parent / "dimensions.yml").read_text()
 NAMES = ("plain", "policies", "partial", "ignoring", "recording", "absent", "truncated", "extracts", "whole", "counted", "latest")
+ALONE = ("plain", "policies", "ignoring", "counted", "latest")  # of which a key's current version tells all, event by event
 DECLARED = ("shop", "id", "city", "kind", "name", "first_name", "note", "area", "revision", "changed_at", "op")
 KEYS_OF_A_STREAM = 10
 
@@ -90,3 +91,22 @@ def together(many: list[list[Batch]]) -> list[Batch]:
         for batch, rows in zip(batches, stream, strict=False):
             batch += [{**row, "id": None if row["id"] is None else row["id"] + KEYS_OF_A_STREAM * number} for row in rows]
     return batches
+
+
+def in_order(batches: list[Batch], name: str) -> list[Batch]:
+    """The same events as a feed that keeps its order: of each key its first life, the nth event in the nth batch.
+
+    Of the events of one instant the first stays.
+    """
+    dimension, _ = declared(name)
+    lives: dict[tuple[Any, ...], dict[Any, dict[str, Any]]] = {}
+    for row in (row for batch in batches for row in batch):
+        lives.setdefault(tuple(row[column] for column in dimension.key), {}).setdefault(row["effective_at"], row)
+    fed: list[Batch] = []
+    for life in lives.values():
+        for number, row in enumerate(life[at] for at in sorted(life)):
+            fed += [[]] * (number == len(fed))
+            fed[number] = [*fed[number], row]
+            if row["is_deleted"]:
+                break
+    return fed

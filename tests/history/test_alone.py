@@ -1,17 +1,24 @@
-"""A key with one new event goes a way of its own: what it finds is what putting all events in order finds."""
+"""A key with one new event goes a way of its own: what it finds is what putting all events in order finds.
+
+Where all keys of a batch are such keys, the step takes the shortest way; one key that cannot sends the batch another.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any
 
+import dimension_step
 import history
 import history_events
 import history_fast
 import pytest
 import snowflake.snowpark.types as T
 
+from tests.drill.test_row_mutations import mutated
 from tests.history import engines, streams
+from tests.history.test_mutations import break_it
+from tests.history.test_streams import follow
 
 SINCE = 1
 VALUES = ("city", "kind", "name", "first_name", "note", "area")
@@ -76,3 +83,85 @@ def plain(value: Any) -> Any:
     if value is None or value != value:
         return None
     return value if isinstance(value, (str, bool, dt.datetime)) else engines.plain(value)
+
+
+def feed(name: str) -> list[streams.Batch]:
+    """Batches in which no key is twice: in order, then one whose only key is late, and one whose only key had ended."""
+
+    def said(number: int, op: str = "U", /, **values: Any) -> dict[str, Any]:
+        return streams.event(name, number, op, **{**FIRST, **values})
+
+    _, source = streams.declared(name)
+    ended = [said(30, "D", id=4)] if source.delete_when else []
+    return [
+        [said(10, id=key) for key in range(1, 7)],
+        [said(30, id=1, city="B"), said(30, id=2), said(30, id=3, name="y", note="n", first_name="q"), *ended, said(30, id=5, city=None), said(30, id=8)],
+        [said(20, id=2, city="C")],
+        [said(40, id=4, city="B")],
+        [said(50, id=1, city="C", name="z", area="S"), said(50, id=3, name="z"), said(50, id=9)],
+    ]
+
+
+@pytest.mark.parametrize("name", streams.ALONE)
+def test_batches_without_a_key_twice_give_what_a_rebuild_gives_late_and_ended_keys_too(account, name):
+    follow(account, name, feed(name))
+
+
+def test_a_member_that_only_facts_have_spoken_of_keeps_its_key_when_its_one_event_comes(account):
+    account.reset("plain")
+    account.put("plain", [streams.event("plain", 10, id=1, city="A")])
+    account.step("plain")
+    account.bench.duck("""
+        INSERT INTO firn.gold.dim_plain BY NAME
+        SELECT 70 AS plain_key, 71 AS plain_version_key, 7 AS id, '1900-01-01'::TIMESTAMP AS valid_from, TRUE AS is_current, TRUE AS is_inferred, 1 AS batch_no""")
+    account.put("plain", [streams.event("plain", 20, id=1, city="B"), streams.event("plain", 20, id=7, city="A")])
+
+    account.step("plain")
+
+    found = account.bench.duck("SELECT plain_key, valid_from, is_current, is_inferred FROM firn.gold.dim_plain WHERE id = 7")
+    account.reset("plain")
+    assert found == [(70, streams.day(20), True, False)]
+
+
+IN_THE_SHORTEST_WAY = [
+    pytest.param(history_fast, "return new.read_again == 0 and new.events", "return new.events", "plain", id="late and ended keys are taken for in order"),
+    pytest.param(history_fast, "| F.col(\"is_altered\"))", ")", "policies", id="other values of the version met are not written"),
+    pytest.param(history_fast, "F.col(\"version_key\").is_null() | F.col(\"valid_to\").is_not_null()", "F.col(\"valid_to\").is_not_null()", "plain", id="new versions are not written"),
+    pytest.param(dimension_step, "    if target.of_key:\n        note(", "    if False:\n        note(", "policies", id="type 1 on the version met only"),
+    pytest.param(dimension_step, "F.coalesce(F.col(\"durable_key\"), new_key)", "new_key", "plain", id="every version is a new member"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "right", "wrong", "name"), IN_THE_SHORTEST_WAY)
+def test_a_fault_in_the_shortest_way_is_seen(account, monkeypatch, module, right, wrong, name):
+    break_it(monkeypatch, module, right, wrong)
+
+    with pytest.raises(Exception):  # noqa: B017  the oracle, the invariants, or the table's own NOT NULL
+        follow(account, name, feed(name))
+    account.reset(name)
+
+
+@pytest.mark.parametrize("how", ["dropped", "doubled"])
+@pytest.mark.parametrize("table", ["stage.dim_plain", "gold.dim_plain"])
+def test_any_row_dropped_or_doubled_on_the_shortest_way_takes_the_step_back(account, monkeypatch, table, how):
+    account.reset("plain")
+    first, second, *_ = feed("plain")
+    account.put("plain", first)
+    account.step("plain")
+    account.put("plain", second)
+    before, plainly = account.surrogates("plain"), account.bench.account._execute
+    for number in range(1, 20):
+
+        def execute(session, sql, params, *, describe, number=number):
+            return plainly(session, mutated(sql, table, how, number), params, describe=describe)
+
+        with monkeypatch.context() as meddling:
+            meddling.setattr(account.bench.account, "_execute", execute)
+            try:
+                account.step("plain")
+            except Exception:
+                assert account.surrogates("plain") == before
+            else:
+                break
+    account.reset("plain")
+    assert number == {"stage.dim_plain": 10, "gold.dim_plain": 7}[table], "so many rows there are, and one more: a number beyond is no fault"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dimension_step
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -49,16 +50,30 @@ def test_the_pure_engine_gives_what_a_rebuild_gives(session, name, data):
     assert engines.pure(session, events, dimension, source) == oracle.walked(events, dimension, source)
 
 
+def assert_keyed(keys: dict[tuple[Any, ...], tuple[int, int]]) -> None:
+    """One durable key for each natural key, and one version key for each version; no two have the same."""
+    members = {(version[:-1], durable) for version, (durable, _) in keys.items()}
+    assert len(members) == len({natural for natural, _ in members}) == len({durable for _, durable in members})
+    assert len({number for _, number in keys.values()}) == len(keys)
+
+
 def follow(account: engines.OnAccount, name: str, batches: list[streams.Batch]) -> None:
-    """Every batch through the dimension step, with the real client; then a dry run finds nothing to rebuild."""
+    """Every batch through the dimension step, with the real client; then a dry run finds nothing to rebuild.
+
+    A version that stays keeps its surrogate keys.
+    """
     dimension, source = streams.declared(name)
     account.reset(name)
     known: list[oracle.Event] = []
+    keys: dict[tuple[Any, ...], tuple[int, int]] = {}
     for batch in [*batches, []]:
         known += batch
         account.put(name, batch)
         account.step(name)
         assert account.versions(name) == oracle.walked(known, dimension, source)
+        before, keys = keys, account.surrogates(name)
+        assert {version: keys[version] for version in before.keys() & keys.keys()} == {version: before[version] for version in before.keys() & keys.keys()}
+        assert_keyed(keys)
     assert account.rebuild(name, dry_run=True)["versions"] == NOTHING
 
 
@@ -67,6 +82,28 @@ def follow(account: engines.OnAccount, name: str, batches: list[streams.Batch]) 
 @given(data=st.data())
 def test_after_every_batch_the_dimension_is_what_a_rebuild_gives(account, name, data):
     follow(account, name, streams.together(side_by_side(data, name)))
+
+
+@pytest.mark.parametrize("name", streams.ALONE)
+@quietly(1, shrinks=False)
+@given(data=st.data())
+def test_a_feed_in_order_with_one_event_a_key_gives_what_a_rebuild_gives(account, monkeypatch, name, data):
+    """The shortest way of all; only the first batch goes another."""
+    alone, way = [], dimension_step.fill_alone
+    monkeypatch.setattr(dimension_step, "fill_alone", lambda *given: (alone.append(name), way(*given)))
+    batches = streams.in_order(streams.together(side_by_side(data, name)), name)
+
+    follow(account, name, batches)
+
+    assert len(alone) == len(batches) - 1
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", streams.ALONE)
+@quietly(20, shrinks=False)
+@given(data=st.data())
+def test_two_hundred_feeds_in_order_give_what_a_rebuild_gives(account, name, data):
+    follow(account, name, streams.in_order(streams.together(side_by_side(data, name)), name))
 
 
 @pytest.mark.nightly

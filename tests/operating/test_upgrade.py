@@ -97,3 +97,15 @@ def test_a_release_that_asks_for_one_more_table_finds_it_and_a_pipeline_it_refus
     assert versions(rig, "shop") == own and rig.run()["status"] == "nothing new"
     assert rig.query("SELECT COUNT(*) AS n FROM firn.stage.lines")[0]["n"] == 0, "the table is there again"
     rig.duck("DELETE FROM firn.control.pipeline_spec WHERE pipeline = 'aged'")
+
+
+def test_a_stage_table_of_the_release_before_goes_and_no_other(rig):
+    before = state(rig, *KEPT)
+    rig.duck('CREATE TABLE firn.stage."LINES_OF_OLD" (id INTEGER)')
+    rig.duck('CREATE TABLE firn.gold."LINES_OF_OLD" (id INTEGER)')
+
+    rig.call("config.renew_pipelines")
+
+    left = rig.query("SELECT table_schema FROM firn.information_schema.tables WHERE table_name = 'LINES_OF_OLD'")
+    assert [row["table_schema"] for row in left] == ["GOLD"]
+    assert state(rig, *KEPT) == before
