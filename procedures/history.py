@@ -6,7 +6,7 @@ from operator import and_, or_
 
 import snowflake.snowpark.functions as F
 from cleaning import snowpark_type
-from history_events import is_partial, of_keys, prefixed, same, types_of
+from history_events import is_partial, prefixed, same, types_of
 from snowflake.snowpark import Column, DataFrame, Window
 from snowflake.snowpark.types import DataType
 from specs import Dimension, Source
@@ -225,17 +225,20 @@ def broken(standing: DataFrame, last: DataFrame, dimension: Dimension, types: Ma
 
     Reads:  standing  versions as they stand in the dimension
             last      of each key in question the last marked event: is_last
-    Gives:  key, fault
+    Gives:  key, key_fault, version_count: of its versions with this fault those from known_from on, less members that
+            only facts have spoken of; and one row without key and fault for all that are as they should be
     """
     key = dimension.key
     in_time = Window.partition_by(*key).order_by("valid_from", "version_no")
-    in_question = of_keys(standing, prefixed(last, key, "touched"), key)
-    numbered = in_question.with_column("version_no", F.col(dimension.version_key))
+    asked = told(prefixed(last, (*key, "known_from"), "touched"), {f"touched_{column}": types[column] for column in (*key, "known_from") if column in types})
+    in_question = joined(standing, asked, same(key, [f"touched_{column}" for column in key]), "inner")
+    is_in_hand = ~F.col("is_inferred") & F.coalesce(F.col("valid_from") >= F.col("touched_known_from"), F.lit(True))
+    numbered = in_question.with_columns(["version_no", "counted_version"], [F.col(dimension.version_key), F.iff(is_in_hand, F.lit(1), F.lit(None))])
     next_from = F.lead("valid_from").over(in_time)
     alike = reduce(and_, [F.col(c).equal_null(F.lead(c).over(in_time)) for c in dimension.state], F.lit(True))
     looked_at = numbered.select(
         *[F.col(column) for column in key],
-        *[F.col(column) for column in ("valid_from", "valid_to", "is_current")],
+        *[F.col(column) for column in ("valid_from", "valid_to", "is_current", "counted_version")],
         next_from.alias("next_from"),
         alike.alias("is_alike"),
         F.col("valid_to").is_null().alias("is_open"),
@@ -248,8 +251,12 @@ def broken(standing: DataFrame, last: DataFrame, dimension: Dimension, types: Ma
         .when(follows & F.coalesce(F.col("valid_to") > F.col("next_from"), F.lit(True)), F.lit("two versions overlap"))
         .when(follows & (F.col("valid_to") == F.col("next_from")) & F.col("is_alike"), F.lit("a version repeats the one before"))
     )
-    among = told(looked_at.select(*[F.col(column) for column in key], fault.alias("key_fault")), types)
-    return distinct(united(among, told(not_last(standing, last, dimension), types)).filter(F.col("key_fault").is_not_null()))
+    among = told(looked_at.select(*[F.col(column) for column in key], fault.alias("key_fault"), F.col("counted_version")), types)
+    missed = told(not_last(standing, last, dimension), types).filter(F.col("key_fault").is_not_null())
+    found = united(among, missed)
+    faulty = [F.iff(F.col("key_fault").is_null(), F.lit(None), F.col(column)).alias(column) for column in key]
+    grouped = told(found.select(*faulty, F.col("key_fault"), F.col("counted_version")), types).group_by(*key, "key_fault")
+    return told(grouped.agg(F.count(F.col("counted_version")).alias("version_count")), types)
 
 
 def not_last(standing: DataFrame, last: DataFrame, dimension: Dimension) -> DataFrame:
@@ -264,4 +271,5 @@ def not_last(standing: DataFrame, last: DataFrame, dimension: Dimension) -> Data
         .when(~F.col("is_gone") & differs, F.lit("the current version is not the last state"))
         .when(F.col("is_gone") & is_there & F.lit(not dimension.keeps_deletions), F.lit("a current version, though the key is gone"))
     )
-    return compared.select(*[F.col(column) for column in key], fault.alias("key_fault"))
+    uncounted = F.lit(None).cast(snowpark_type("integer")).alias("counted_version")
+    return compared.select(*[F.col(column) for column in key], fault.alias("key_fault"), uncounted)

@@ -111,7 +111,7 @@ def types_of(dimension: Dimension, source: Source) -> dict[str, T.DataType]:
         **dict.fromkeys(("is_change", "is_added", "is_removed"), "boolean"),
         **dict.fromkeys(("opens", "is_new", "shows", "is_last", "is_altered"), "boolean"),
         **dict.fromkeys((dimension.durable_key, dimension.version_key, "durable_key", "version_key"), "integer"),
-        **dict.fromkeys(("pair_no", "first_pair_no", "batch_no", "highest_key", "event_count"), "integer"),
+        **dict.fromkeys(("pair_no", "first_pair_no", "batch_no", "highest_key", "event_count", "version_count", "counted_version"), "integer"),
         **{"loaded_at": "timestamp", "key_fault": "text"},
     }
     return {column: snowpark_type(kind) for column, kind in own.items()}

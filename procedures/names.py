@@ -32,7 +32,7 @@ RESERVED_BY_FIRN = frozenset(PROVENANCE) | frozenset(
     living_at latest_at gone_at first_at boundary_at next_extract_at next_seen_at next_from old_from old_to new_from new_at
     pair_no first_pair_no is_pair highest_key key_fault open_count age_rank differs version_count version_no
     shown_count instant_count change_count added_count removed_count durable_key version_key event_count is_altered is_altered_inside is_boundary is_standing
-    touched_from stands_from is_change is_removed
+    touched_from stands_from is_change is_removed counted_version standing_count met_count touched_known_from
     """.split()
 )
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import applying
 import budgets
-import dimension_step
 import explaining
 import faults
 import materialized
 import names
+import rebuilding
 import reconciling
 import replaying
 import rewinding
@@ -128,7 +128,7 @@ def rebuild(session: Session, dimension: str, from_at: datetime | None = None, d
         if dimension in {known.name for known in spec.dimensions}:
             run = open_run(session, name, str(uuid.uuid4()))
             with announced(run, f"rebuild {dimension}"):
-                return dimension_step.rebuild(run, dimension, from_at, dry_run)
+                return rebuilding.rebuild(run, dimension, from_at, dry_run)
     known = sorted(known.name for _, _, spec in applying.current(session).values() for known in spec.dimensions)
     raise LookupError(f"No dimension `{dimension}`. Dimensions are: {', '.join(known) or 'none'}")
 

@@ -23,7 +23,7 @@ PURE = {
 }
 STATEMENTS = {"ddl", "changes"}  # SQL text made from specs; sends nothing
 INPUT_OUTPUT = {"filing", "tagging", "telling", "writing", "watermark", "runlog", "turns"}
-STEPS = {"arrival", "budgets", "dimension_step", "fact_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance", "materialized", "reconciling", "rewinding", "sweeping", "alerting"}
+STEPS = {"arrival", "budgets", "dimension_step", "rebuilding", "fact_step", "duplicates", "runs", "loading", "steps", "applying", "upkeep", "replaying", "explaining", "provenance", "materialized", "reconciling", "rewinding", "sweeping", "alerting"}
 HANDLERS = {"pipeline"}
 
 # Layer → what its modules may import besides one another.

@@ -34,6 +34,7 @@ IMPORTS = (
     '/procedures/pipeline.py',
     '/procedures/provenance.py',
     '/procedures/quarantine.py',
+    '/procedures/rebuilding.py',
     '/procedures/reconciling.py',
     '/procedures/replaying.py',
     '/procedures/rewinding.py',

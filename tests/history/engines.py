@@ -91,9 +91,9 @@ class OnAccount:
         return self.handlers.run_one(self.run, "dimension", f"dim_{name}")
 
     def rebuild(self, name: str, **arguments: Any) -> dict[str, Any]:
-        import dimension_step
+        import rebuilding
 
-        return dimension_step.rebuild(self.run, f"dim_{name}", **arguments)
+        return rebuilding.rebuild(self.run, f"dim_{name}", **arguments)
 
     def versions(self, name: str) -> list[Version]:
         dimension, _ = declared(name)
