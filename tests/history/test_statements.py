@@ -29,6 +29,14 @@ def test_a_step_is_at_most_fifteen_statements_whatever_comes(account, name):
         assert counted["described"] <= (counted is late), "the client asked the server what the spec says"
 
 
+@pytest.mark.parametrize(("name", "statements"), [("plain", 14), ("policies", 15)])
+def test_a_batch_in_order_with_no_key_twice_is_fourteen_statements_and_one_for_columns_equal_on_all_versions(account, name, statements):
+    account.reset(name)
+    fed(account, name, range(5, 6), range(1, 4))
+
+    assert fed(account, name, range(6, 7), range(1, 9)) == {"run": statements, "described": 0}
+
+
 @pytest.mark.parametrize("name", streams.NAMES)
 def test_every_kind_of_dimension_keeps_to_its_statements(account, name):
     account.reset(name)
