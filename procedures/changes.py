@@ -106,7 +106,14 @@ def table_changes(pipeline: Pipeline, before: Pipeline | None, there: Tables) ->
         for table in sorted(ddl.tables(before).keys() - ddl.tables(pipeline).keys()):
             if table in there and not table.startswith("stage."):
                 made.append(Change("keep", table, "the file does not name it any more"))
+        made += [Change("drop", table, "earlier releases put numbers there in hand", (drop_table(table),)) for table in numbers_in_hand(before, there)]
     return made
+
+
+def numbers_in_hand(before: Pipeline, there: Tables) -> list[str]:
+    """The stage tables of KPIs, which earlier releases made: known by their columns, which no other stage table has."""
+    own = {names.qualified("stage", kpi.name): before.kpi_types(kpi).keys() for kpi in before.kpis}
+    return [table for table, columns in own.items() if table in there and there[table].keys() == columns]
 
 
 def changed_keys(pipeline: Pipeline, before: Pipeline | None) -> Iterator[str]:

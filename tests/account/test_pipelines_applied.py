@@ -117,6 +117,18 @@ def test_another_pipeline_may_stand_beside_it_and_not_take_its_tables(rig):
     assert "OTHER_BEGIN" not in states(rig)
 
 
+@pytest.mark.parametrize(("columns", "kept"), [("month DATE, spent NUMBER(38, 2)", 0), ("month DATE, file_name VARCHAR", 1)], ids=["its columns", "others"])
+def test_a_stage_table_that_earlier_releases_made_for_a_kpi_goes(rig, columns, kept):
+    rig.answer(f"CREATE TABLE firn.stage.spent_by_month ({columns})")
+
+    planned = rig.call("config.apply_spec", SHOP)["changes"]
+
+    assert [change["object"] for change in planned if change["kind"] == "drop"] == ["stage.spent_by_month"] * (1 - kept)
+    there = "SELECT COUNT(*) AS n FROM information_schema.tables WHERE table_schema = 'STAGE' AND table_name = 'SPENT_BY_MONTH'"
+    assert rig.query(there)[0]["n"] == kept
+    rig.answer("DROP TABLE IF EXISTS firn.stage.spent_by_month")
+
+
 def test_dropped_it_keeps_its_data_unless_told(rig):
     found = rig.call("config.drop_pipeline", "shop")
 

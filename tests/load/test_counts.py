@@ -11,6 +11,7 @@ import facts
 import history
 import history_events
 import loading
+import measures
 import pytest
 import snowflake.snowpark.functions as F
 import watermark
@@ -88,7 +89,8 @@ GOLD = [
     pytest.param("fact", "fact_moves", AGAIN, facts, "outcomes", id="the last word on each grain"),
     pytest.param("fact", "fact_moves", AGAIN, facts, "found", id="pointing to versions"),
     pytest.param("fact", "fact_moves", AGAIN, writing, "missing", id="adding facts"),
-    pytest.param("measure", "moves_by_month", NEW, writing, "missing", id="adding numbers"),
+    pytest.param("measure", "moves_by_month", NEW, measures, "numbers", id="computing numbers"),
+    pytest.param("measure", "moves_by_month", NEW, writing, "differing", id="adding numbers"),
 ]
 
 
