@@ -76,6 +76,11 @@ def standing(numbers: DataFrame, kpi: Kpi, touched_: DataFrame, reach: Reach | N
     return in_scope(numbers, told.distinct(touched_.select(*kpi.scope)), {column: column for column in kpi.scope})
 
 
+def any_of(rows: DataFrame) -> DataFrame:
+    """A number: 1 where there are rows, and 0 where there are none."""
+    return rows.limit(1).agg(F.count(F.lit(1)).alias("any_count"))
+
+
 def accounts(groups_: DataFrame, rows: DataFrame, batch_no: int) -> tuple[DataFrame, DataFrame]:
     """A number each: the groups that the facts make, and of the KPI's rows those that a batch left as they were."""
     alike = rows.filter(F.col("batch_no") != F.lit(batch_no))

@@ -30,14 +30,18 @@ def measure(run: Run, name: str) -> StepResult:
         reach = touched if since else None  # none: all of it, also after its definition changed: apply_spec sets the mark back
         here = tables_of(run, kpi, target)
         fresh = here.touched.filter(F.col("batch_no") > F.lit(since))
-        if (reach.count if reach else here.facts.limit(1).count()) == 0:
+        facts_there, numbers_there = (touched.count, 1) if reach else writing.numbers(session, measures.any_of(here.facts), measures.any_of(here.numbers))
+        if not facts_there:
             opened.keep = False
         else:
             counted = measures.counted_again(here.facts, kpi, target, fresh, reach)
             standing = measures.standing(here.numbers, kpi, fresh, reach)
             desired = told.told(measures.numbers(counted, kpi), here.types)
             stamp = {"computed_at": F.lit(result.started_at), "batch_no": F.lit(result.batch_no)}
-            done = writing.merge(here.numbers, standing, desired, key=kpi.groups, values=[item.name for item in kpi.measures], stamp=stamp)
+            if numbers_there:
+                done = writing.merge(here.numbers, standing, desired, key=kpi.groups, values=[item.name for item in kpi.measures], stamp=stamp)
+            else:
+                done = writing.fill(session, kpi.table, desired, columns=tuple(run.pipeline.kpi_types(kpi)), stamp=stamp)
             groups = measures.groups(counted, kpi, reach, here.types)
             result.read, result.duplicate = writing.numbers(session, *measures.accounts(groups, standing, result.batch_no))
             here.touched.delete(F.col("batch_no") <= F.lit(result.batch_no))

@@ -127,6 +127,12 @@ def merge(
     return Merged(done.rows_inserted, done.rows_updated, done.rows_deleted)
 
 
+def fill(session: Session, to: str, desired: DataFrame, *, columns: Sequence[str], stamp: dict[str, Column]) -> Merged:
+    """What `merge` does with a table that is empty: every desired row is added, and nothing need be compared."""
+    rows = desired.select(*[F.col(column) for column in columns], *[value.alias(column) for column, value in stamp.items()])
+    return Merged(inserted=insert(session, rows, to, (*columns, *stamp)))
+
+
 def numbers(session: Session, *counts: DataFrame) -> list[int]:
     """What frames of one number each come to, in one statement."""
     queries = [f"({query})" for (query,) in (rows.queries["queries"] for rows in counts)]
