@@ -108,3 +108,15 @@ def test_steps_with_nothing_new_are_six_statements_and_five(shop):
     for step, target, expected in (("fact", "fact_orders", 6), ("measure", "monthly", 5)):
         done, statements = cost(shop, step, target)
         assert (done["status"], statements) == ("nothing new", expected)
+
+
+def test_all_of_it_again_leaves_what_is_right_and_removes_what_nobody_desires(shop):
+    opened(shop)
+    before = shop.rows("SELECT month, computed_at, batch_no FROM firn.gold.monthly ORDER BY month")
+    shop.bench.duck("INSERT INTO firn.gold.monthly (month, computed_at, batch_no) VALUES (DATE '1999-01-01', TIMESTAMP '2024-01-01', 1)")
+    shop.bench.duck("UPDATE firn.control.parameter_control SET last_batch = 0 WHERE step = 'measure monthly'")  # as after its definition changed
+
+    done, _ = cost(shop, "measure", "monthly")
+
+    assert (done["read"], done["duplicate"], done["inserted"], done["updated"], done["deleted"]) == (2, 2, 0, 0, 1)
+    assert shop.rows("SELECT month, computed_at, batch_no FROM firn.gold.monthly ORDER BY month") == before
