@@ -193,6 +193,8 @@ class Account:
     def _call(self, handler: Any, session: Session, reader: Reader, words: tuple[str, ...], params: Any) -> Answer:
         if words[0] in ("CALL", "EXECUTE"):
             return handler(self, session, reader, params)
+        if words[0] == "COPY":
+            session.connection.cursor().set_variables()  # a default of the table may ask for the time
         return handler(self, session, reader)
 
     def _ours(self, session: Session, handler: Any, reader: Reader, words: tuple[str, ...], params: Any, describe: bool) -> dict[str, Any]:

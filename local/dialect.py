@@ -54,7 +54,8 @@ LOCK_TIMEOUT_SECONDS = 60.0
 @dataclass(frozen=True)
 class Plan:
     """A statement ready for DuckDB. `counts` names the columns of a DML's answer, `first` runs before it in one transaction,
-    `shape` is what it has in common with statements that differ in constants; `scratch`: it fills a transient table."""
+    `shape` is what it has in common with statements that differ in constants; `scratch`: it fills a transient table; `asks`: for the
+    time or for facts of the session."""
 
     sql: str
     type_id: int
@@ -64,6 +65,7 @@ class Plan:
     first: str = ""
     shape: tuple[Any, ...] = ()
     scratch: bool = False
+    asks: bool = True
 
 
 def parse(sql: str) -> Expression:
@@ -127,12 +129,13 @@ class Cursor(FakeSnowflakeCursor):
             self._duck_conn.unregister(name)
 
     def _run(self, command: str, params: Any) -> None:
-        self._set_variables()
         key = (command, self._conn.database, self._conn._schema, self._conn.app)
         plan = self._conn.duck.plans.get(key) if not self._conn.temporary else None
         if plan is None:
             plan = self._moulded(command, key) or self._plan(command, params, key)
         if plan is not None:
+            if plan.asks:
+                self.set_variables()
             self._carry_out(plan, params)
 
     def _moulded(self, command: str, key: tuple) -> Plan | None:
@@ -210,7 +213,7 @@ class Cursor(FakeSnowflakeCursor):
             first = overwritten.sql("duckdb", identify=True)
         place = (shape(command), session.database, session._schema, session.app)
         scratch = isinstance(tree, exp.Insert) and is_transient(session, dialect_dml.inserted_into(tree))
-        return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary, first, place, scratch)
+        return Plan(sql, type_id, STATUS if truncates else counts, isinstance(tree, exp.Merge), temporary, first, place, scratch, session.duck.asking.asks(sql))
 
     def _carry_out(self, plan: Plan, params: Any) -> None:
         self.type_id = plan.type_id
@@ -291,9 +294,10 @@ class Cursor(FakeSnowflakeCursor):
     # --- the statements that are not queries
 
     def _other(self, tree: Expression, command: str) -> None:
+        if isinstance(tree, (exp.Transaction, exp.Commit, exp.Rollback)):
+            return self._transaction(tree)
+        self.set_variables()
         match tree:
-            case exp.Transaction() | exp.Commit() | exp.Rollback():
-                self._transaction(tree)
             case exp.Use():
                 dialect_ddl.use(tree, self._conn)
                 self._status(dialect_ddl.SUCCESS)
@@ -358,7 +362,7 @@ class Cursor(FakeSnowflakeCursor):
             raise
         if change.after:
             change.after()
-        self._conn.duck.forget_plans()
+        self._conn.duck.defined(change.statements)
         self._status(change.message)
 
     # --- answers
@@ -412,7 +416,7 @@ class Cursor(FakeSnowflakeCursor):
 
     def _described(self, tree: Expression, sql: str) -> wire.RowType:
         if isinstance(tree, QUERIES):
-            self._set_variables()
+            self.set_variables()
             upper_case(tree)
             nulls = tree.transform(lambda n: exp.Null() if isinstance(n, exp.Placeholder) else n)
             plan = self._translated(nulls, sql)
@@ -425,8 +429,8 @@ class Cursor(FakeSnowflakeCursor):
             return self.columns
         return [wire.column("status", "text")]
 
-    def _set_variables(self) -> None:
-        """Facts of the session that SQL can ask for, and the statement's time."""
+    def set_variables(self) -> None:
+        """Facts of the session that SQL can ask for, and the statement's time; see `asking` for who can."""
         session = self._conn
         facts = session.facts()
         moment = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")

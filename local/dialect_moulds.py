@@ -1,11 +1,12 @@
 """Translations that serve again for other constants: a step sends the same statements each time, with its batch in them.
 
 Only constants that no rule of the translation looks at are taken out: those that Snowpark compares with or gives a name,
-`x > 7 :: INT`, `7 :: INT AS "N"`, and instants likewise.  All others (lengths, formats, positions, types) stay in the key.
+`x > 7 :: INT`, `7 :: INT AS "N"`, instants likewise, and days that it compares with or takes for an instant.  All others (lengths, formats, positions, types) stay in the key.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 # Not `name => 7`, which is an argument.
 NUMBER, INSTANT = r"\d{1,18}(?= :: INT\b)", r"(?<=TIMESTAMP ')[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]{8,18}(?=')"
-COMPARED = rf"(?:(?:(?<!=)>|[<=]) )(?:TIMESTAMP ')?(?P<compared>{NUMBER}|{INSTANT})"
+DAY = r"(?<=DATE ')[0-9]{4}-[0-9]{2}-[0-9]{2}(?=')"
+COMPARED = rf"(?:(?:(?<!=)>|[<=]) )(?:(?:TIMESTAMP|DATE) ')?(?P<compared>{NUMBER}|{INSTANT}|{DAY})"
 NAMED = rf"[ (](?:TIMESTAMP ')?(?P<named>{NUMBER}|{INSTANT})(?=(?: :: INT|') AS \")"
-CONSTANT = re.compile(f"{COMPARED}|{NAMED}")
+MIDNIGHT = rf"CAST \(DATE '(?P<midnight>{DAY})(?=' AS TIMESTAMP_NTZ\))"
+CONSTANT = re.compile(f"{COMPARED}|{NAMED}|{MIDNIGHT}")
 # What stands in for a constant while the statement is translated: seen nowhere else, and of its kind.
-FIRST_NUMBER, INSTANTS = 710_000_000_000_000_000, "1871-03-05 07:11:13.{:06d}"
+FIRST_NUMBER, INSTANTS, FIRST_DAY = 710_000_000_000_000_000, "1871-03-05 07:11:13.{:06d}", dt.date(1771, 3, 5)
 MOST = 100
 
 
@@ -50,7 +53,17 @@ def filled(parts: list[str], values: list[str]) -> str:
 
 
 def stand_ins(sql: str, places: list[tuple[int, int]]) -> list[str]:
-    return [str(FIRST_NUMBER + i) if sql[begin:end].isdigit() else INSTANTS.format(i) for i, (begin, end) in enumerate(places)]
+    return [stand_in(sql[begin:end], i) for i, (begin, end) in enumerate(places)]
+
+
+def stand_in(constant: str, number: int) -> str:
+    """
+    >>> stand_in("7", 1), stand_in("2024-01-01 00:00:00", 1), stand_in("2024-01-01", 1)
+    ('710000000000000001', '1871-03-05 07:11:13.000001', '1771-03-06')
+    """
+    if constant.isdigit():
+        return str(FIRST_NUMBER + number)
+    return INSTANTS.format(number) if ":" in constant else (FIRST_DAY + dt.timedelta(number)).isoformat()
 
 
 @dataclass(frozen=True)

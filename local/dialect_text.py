@@ -7,16 +7,16 @@ import re
 from sqlglot import tokenize
 from sqlglot.tokens import Token, TokenType
 
-CONSTANT = re.compile(r"\b\d+ :: INT\b|TIMESTAMP '[^']*'")
+CONSTANT = re.compile(r"\b\d+ :: INT\b|\b(?:TIMESTAMP|DATE) '[^']*'")
 
 
 def shape(sql: str) -> str:
     """The statement without the constants that Snowpark writes into it: which columns and tables it has does not depend on them.
 
-    >>> shape("SELECT a FROM t WHERE b > 17 :: INT AND c > TIMESTAMP '2024-01-01 00:00:00'")
-    "SELECT a FROM t WHERE b > 0 :: INT AND c > TIMESTAMP '2000-01-01'"
+    >>> shape("SELECT a FROM t WHERE b > 17 :: INT AND c > TIMESTAMP '2024-01-01 00:00:00' AND d = DATE '2024-01-01'")
+    "SELECT a FROM t WHERE b > 0 :: INT AND c > TIMESTAMP '2000-01-01' AND d = DATE '2000-01-01'"
     """
-    return CONSTANT.sub(lambda found: "0 :: INT" if found[0][0].isdigit() else "TIMESTAMP '2000-01-01'", sql)
+    return CONSTANT.sub(lambda found: "0 :: INT" if found[0][0].isdigit() else f"{found[0].split()[0]} '2000-01-01'", sql)
 
 
 def readable(sql: str) -> str:

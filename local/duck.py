@@ -18,6 +18,7 @@ from fakesnow.transforms import show
 from snowflake.connector.cursor import DictCursor, SnowflakeCursor
 
 from local import functions
+from local.asking import Asking
 from local.dialect import Cursor
 from local.dialect_names import quoted
 from local.errors import exists, missing
@@ -134,6 +135,7 @@ class Duck(FakeSnow):
         for file in sorted(self.folder.glob("*.db")):
             if (name := unquote(file.stem)) != GLOBAL_DATABASE_NAME:
                 self.duck_conn.execute(f"ATTACH '{file}' AS {quoted(name)}")
+        self.asking = Asking(self.duck_conn)
 
     def _file(self, database: str) -> Path:
         return self.folder / f"{quote(database, safe='$ ')}.db"
@@ -142,6 +144,13 @@ class Duck(FakeSnow):
         """After DDL, and when a user-defined function comes or goes."""
         self.plans.clear()
         self.bound.clear()
+
+    def defined(self, statements: list[str]) -> None:
+        """After DDL: a definition that asks for the time has a name by which others ask for it."""
+        self.forget_plans()
+        if any(self.asking.asks(statement) for statement in statements):
+            with self.duck_conn.cursor() as cursor:
+                self.asking.learn(cursor)
 
     @contextmanager
     def scratch(self) -> Iterator[None]:

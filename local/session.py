@@ -7,7 +7,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from local import streams
+from local.dialect_errors import translated
 from local.errors import lock_timeout, syntax
 
 if TYPE_CHECKING:
@@ -90,6 +93,9 @@ class Session:
         with streams.COMMITTING:
             try:
                 moved = streams.before_commit(self.account, self)
+            except duckdb.Error as e:
+                self.rollback()
+                raise translated(e, "COMMIT") from e
             except BaseException:
                 self.rollback()
                 raise

@@ -197,7 +197,6 @@ def tables(pipeline: Pipeline) -> dict[str, tuple[dict[str, str], tuple[str, ...
         columns = kpi_columns(pipeline, kpi)
         scope = {name: columns[name] for name in kpi.scope}
         made[kpi.touched] = ({**scope, "batch_no": "NUMBER NOT NULL"}, (), f"Where {kpi.name} is to be computed again")
-        made[kpi.stage] = (columns, (), "The numbers in hand; empty between runs")
     return made | gold
 
 

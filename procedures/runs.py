@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import names
 import runlog
 import watermark
+from measures import Reach
 from runlog import StepResult
 from snowflake.snowpark import DataFrame, Session
-from specs import Pipeline, Source
+from specs import Kpi, Pipeline, Source
 
 
 def utc_now() -> datetime:
@@ -45,6 +46,12 @@ class Run:
         lock = watermark.take_turn(self.session, self.pipeline.name, self.run_id, result.started_at)
         result.batch_no = lock.batch_no
         return lock
+
+    def turn_of(self, result: StepResult, kpi: Kpi) -> tuple[int, Reach]:
+        """The turn, and for a KPI the last batch it has seen and what was touched since."""
+        row = watermark.take_turn_of(self.session, self.pipeline.name, kpi.step, kpi.touched, kpi.period, self.run_id, result.started_at)
+        result.batch_no, since, *reach = row
+        return since or 0, Reach(*reach)
 
     def mark(self, step: str) -> watermark.Mark:
         return watermark.mark(self.session, self.pipeline.name, step)

@@ -268,10 +268,6 @@ class Kpi:
         return names.qualified("gold", self.name)
 
     @property
-    def stage(self) -> str:
-        return names.qualified("stage", self.name)
-
-    @property
     def touched(self) -> str:
         return names.qualified("control", f"touched_{self.name}")
 

@@ -26,30 +26,26 @@ def measure(run: Run, name: str) -> StepResult:
     target = run.pipeline.fact(kpi.fact)
     result = StepResult(kpi.step, utc_now())
     with writing.transaction(session) as opened:
-        turn = run.turn(result)
-        since = turn.mark(kpi.step).last_batch
-        is_first = since == 0  # also after its definition changed: apply_spec sets the mark back
+        since, touched = run.turn_of(result, kpi)
+        reach = touched if since else None  # none: all of it, also after its definition changed: apply_spec sets the mark back
         here = tables_of(run, kpi, target)
-        touched = here.touched.filter(F.col("batch_no") > F.lit(since))
-        reach = None if is_first else measures.Reach(*measures.span(touched, kpi).collect()[0])
-        if (reach.count if reach else here.facts.limit(1).count()) == 0:
+        fresh = here.touched.filter(F.col("batch_no") > F.lit(since))
+        facts_there, numbers_there = (touched.count, 1) if reach else writing.numbers(session, measures.any_of(here.facts), measures.any_of(here.numbers))
+        if not facts_there:
             opened.keep = False
         else:
-            if reach:
-                wanted = told.distinct(touched.select(*kpi.scope))
-                measured = measures.again(here.facts, kpi, target, wanted, reach)
+            counted = measures.counted_again(here.facts, kpi, target, fresh, reach)
+            standing = measures.standing(here.numbers, kpi, fresh, reach)
+            desired = told.told(measures.numbers(counted, kpi), here.types)
+            stamp = {"computed_at": F.lit(result.started_at), "batch_no": F.lit(result.batch_no)}
+            if numbers_there:
+                done = writing.merge(here.numbers, standing, desired, key=kpi.groups, values=[item.name for item in kpi.measures], stamp=stamp)
             else:
-                wanted = told.distinct(here.numbers.select(*kpi.scope))  # the numbers nobody desires any more are among them
-                measured = measures.measured(here.facts, kpi, target)
-            result.read = writing.insert(session, measured, kpi.stage, tuple(run.pipeline.kpi_types(kpi)))
-            scope = writing.renamed(wanted, kpi.scope, "touched")
-            shape = {"key": kpi.groups, "values": [item.name for item in kpi.measures], "scope": scope, "scope_key": kpi.scope, "null_keys": True}
-            found = writing.compared(here.numbers, here.staged, **shape)
-            stamp = {"computed_at": F.lit(result.started_at), "batch_no": F.lit(turn.batch_no)}
-            done = writing.reconcile(session, kpi.table, here.numbers, here.staged, found, **shape, stamp=stamp)
-            here.staged.delete()
-            here.touched.delete(F.col("batch_no") <= F.lit(turn.batch_no))
-            result.duplicate, result.written = found.alike, done.inserted + done.updated
+                done = writing.fill(session, kpi.table, desired, columns=tuple(run.pipeline.kpi_types(kpi)), stamp=stamp)
+            groups = measures.groups(counted, kpi, reach, here.types)
+            result.read, result.duplicate = writing.numbers(session, *measures.accounts(groups, standing, result.batch_no))
+            here.touched.delete(F.col("batch_no") <= F.lit(result.batch_no))
+            result.written = done.inserted + done.updated
             result.inserted, result.updated, result.deleted = done.inserted, done.updated, done.deleted
             return run.commit_with(result)
     return run.log(result.nothing_new())
@@ -60,7 +56,6 @@ class Tables(NamedTuple):
 
     facts: Table
     numbers: Table
-    staged: Table
     touched: Table
     types: Mapping[str, DataType]
 
@@ -71,7 +66,6 @@ def tables_of(run: Run, kpi: Kpi, target: Fact) -> Tables:
     columns = {
         target.table: {**of_fact, "batch_no": "integer"},
         kpi.table: {**of_kpi, **own},
-        kpi.stage: of_kpi,
         kpi.touched: {**{column: of_kpi[column] for column in kpi.scope}, "batch_no": "integer"},
     }
     known = {name: {column: snowpark_type(kind) for column, kind in kinds.items()} for name, kinds in columns.items()}

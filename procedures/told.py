@@ -7,6 +7,7 @@ the spec says of a frame spares that question.
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
+import snowflake.snowpark.functions as F
 import snowflake.snowpark.types as T
 from snowflake.snowpark import Column, DataFrame
 
@@ -30,24 +31,24 @@ def told(rows: DataFrame, types: Mapping[str, T.DataType]) -> DataFrame:
 def joined(left: DataFrame, right: DataFrame, on: Column | None, how: str) -> DataFrame:
     """A join of frames whose names differ; it has the columns of both, or of the left one alone."""
     rows = left.join(right, on=on, how=how)
-    if not is_asking(rows):
-        return rows
-    sides = [left] if how in ("leftsemi", "leftanti") else [left, right]
-    known = [side._plan._metadata.attributes for side in sides]
-    if None in known:
-        return rows
-    types = {attribute.name.strip('"').lower(): attribute.datatype for side in known for attribute in side}
-    return remembered(rows, list(types), types)
+    known = [types_of(side) for side in ([left] if how in ("leftsemi", "leftanti") else [left, right])]
+    types = {name: kind for side in known if side for name, kind in side.items()}
+    return rows if None in known else remembered(rows, list(types), types)
 
 
 def with_column(rows: DataFrame, name: str, column: Column, kind: T.DataType) -> DataFrame:
     """The frame with one column more, of this type; its name is new."""
-    more = rows.with_column(name, column)
-    known = rows._plan._metadata.attributes if is_asking(rows) else None
+    more, known = rows.with_column(name, column), types_of(rows)
+    return more if known is None else remembered(more, [*known, name], {**known, name: kind})
+
+
+def side(rows: DataFrame, columns: Sequence[str], prefix: str) -> DataFrame:
+    """One side of a full join: the columns under a prefix, and one more, `…_side`, that is there where the side is."""
+    named, known = {f"{prefix}_{column}": column for column in columns}, types_of(rows)
+    shown = rows.select(*[F.col(column).alias(name) for name, column in named.items()], F.lit(True).alias(f"{prefix}_side"))
     if known is None:
-        return more
-    types = {attribute.name.strip('"').lower(): attribute.datatype for attribute in known} | {name: kind}
-    return remembered(more, list(types), types)
+        return shown
+    return remembered(shown, [*named, f"{prefix}_side"], {**{name: known[column] for name, column in named.items()}, f"{prefix}_side": T.BooleanType()})
 
 
 def united(first: DataFrame, *others: DataFrame) -> DataFrame:
@@ -61,11 +62,14 @@ def distinct(rows: DataFrame) -> DataFrame:
 
 def as_before(rows: DataFrame, before: DataFrame) -> DataFrame:
     """Rows that have the columns of another frame."""
-    known = before._plan._metadata.attributes if is_asking(before) else None
-    if known is None:
-        return rows
-    types = {attribute.name.strip('"').lower(): attribute.datatype for attribute in known}
-    return remembered(rows, list(types), types)
+    known = types_of(before)
+    return rows if known is None else remembered(rows, list(known), known)
+
+
+def types_of(rows: DataFrame) -> dict[str, T.DataType] | None:
+    """The columns of a frame and their types, as far as the client knows them."""
+    known = rows._plan._metadata.attributes if is_asking(rows) else None
+    return None if known is None else {attribute.name.strip('"').lower(): attribute.datatype for attribute in known}
 
 
 def remembered(rows: DataFrame, columns: Sequence[str], types: Mapping[str, T.DataType]) -> DataFrame:

@@ -62,6 +62,14 @@ class Hand:
 
 
 def take_turn(session: Session, pipeline: str, run_id: str, now: datetime) -> Lock:
+    """Takes the turn, and reads where every step stands."""
+    lock(session, pipeline, run_id, now)
+    rows = session.sql(f"SELECT step, lets, late_from, last_batch FROM {CONTROL} WHERE pipeline = ?", params=[pipeline]).collect()
+    marks = {row["STEP"]: Mark(row["LETS"], row["LATE_FROM"], int(row["LAST_BATCH"] or 0)) for row in rows}
+    return Lock(marks["pipeline"].last_batch, marks)
+
+
+def lock(session: Session, pipeline: str, run_id: str, now: datetime) -> None:
     """Takes the pipeline's control row, first of all: a second runner waits here until this transaction ends."""
     updated = session.sql(
         f"UPDATE {CONTROL} SET last_batch = last_batch + 1, run_id = ?, updated_at = ? "
@@ -70,9 +78,34 @@ def take_turn(session: Session, pipeline: str, run_id: str, now: datetime) -> Lo
     ).collect()
     if not updated or not updated[0][0]:
         raise PipelineUnknown(pipeline)
-    rows = session.sql(f"SELECT step, lets, late_from, last_batch FROM {CONTROL} WHERE pipeline = ?", params=[pipeline]).collect()
-    marks = {row["STEP"]: Mark(row["LETS"], row["LATE_FROM"], int(row["LAST_BATCH"] or 0)) for row in rows}
-    return Lock(marks["pipeline"].last_batch, marks)
+
+
+def touched_sql(table: str, period: str) -> str:
+    """The turn's batch, the last batch a KPI has seen, and what was touched since, in numbers.  Bound: pipeline, its step.
+
+    >>> print(touched_sql("control.touched_monthly", "month"))
+    SELECT turn.last_batch AS batch_no, own.last_batch AS since, COUNT(touched.batch_no) AS touched_count,
+        COUNT(touched.month) AS dated_count, MIN(touched.month) AS first_period, MAX(touched.month) AS last_period
+    FROM control.parameter_control AS turn
+    INNER JOIN control.parameter_control AS own ON own.pipeline = turn.pipeline
+    LEFT JOIN control.touched_monthly AS touched ON touched.batch_no > own.last_batch
+    WHERE turn.pipeline = ? AND turn.step = 'pipeline' AND own.step = ?
+    GROUP BY turn.last_batch, own.last_batch
+    """
+    dated = f"touched.{names.identifier(period)}" if period else "CAST(NULL AS DATE)"
+    return f"""SELECT turn.last_batch AS batch_no, own.last_batch AS since, COUNT(touched.batch_no) AS touched_count,
+    COUNT({dated}) AS dated_count, MIN({dated}) AS first_period, MAX({dated}) AS last_period
+FROM {CONTROL} AS turn
+INNER JOIN {CONTROL} AS own ON own.pipeline = turn.pipeline
+LEFT JOIN {names.qualified(*table.split("."))} AS touched ON touched.batch_no > own.last_batch
+WHERE turn.pipeline = ? AND turn.step = 'pipeline' AND own.step = ?
+GROUP BY turn.last_batch, own.last_batch"""
+
+
+def take_turn_of(session: Session, pipeline: str, step: str, touched: str, period: str, run_id: str, now: datetime) -> Row:
+    """Takes the turn, and reads for one KPI what `touched_sql` gives."""
+    lock(session, pipeline, run_id, now)
+    return session.sql(touched_sql(touched, period), params=[pipeline, step]).collect()[0]
 
 
 class PipelineUnknown(LookupError):

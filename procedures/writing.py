@@ -10,7 +10,6 @@ import names
 import snowflake.snowpark.functions as F
 import told
 from snowflake.snowpark import Column, DataFrame, Session, Table
-from snowflake.snowpark.types import BooleanType, LongType
 
 
 class Transaction:
@@ -40,22 +39,12 @@ def transaction(session: Session) -> Iterator[Transaction]:
 
 
 @dataclass(frozen=True)
-class Reconciled:
-    """Rows of the target that were added, changed and removed."""
+class Merged:
+    """Rows of a table that were added, changed and removed."""
 
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Desired rows that stand as they are, that stand with other values, that are missing; and rows nobody desires."""
-
-    alike: int
-    other: int
-    missing: int
-    undesired: int
 
 
 def append(rows: DataFrame, to: str) -> None:
@@ -94,38 +83,27 @@ def renamed(rows: DataFrame, columns: Sequence[str], prefix: str) -> DataFrame:
     return rows.select(*[F.col(column).alias(f"{prefix}_{column}") for column in columns])
 
 
-def update(
-    table: Table, desired: DataFrame, key: Sequence[str], values: Sequence[str], *, stamp: dict[str, Column], null_keys: bool = False
-) -> int:
+def update(table: Table, desired: DataFrame, key: Sequence[str], values: Sequence[str], *, stamp: dict[str, Column]) -> int:
     """Gives rows with the same key the desired values, where one differs; `stamp` is set on those and only those."""
     if not values:
         return 0
     new = renamed(desired, [*key, *values], "new")
     differs = reduce(or_, [~F.col(column).equal_null(F.col(f"new_{column}")) for column in values])
-    same = match(key, [f"new_{column}" for column in key], null_keys)
+    same = match(key, [f"new_{column}" for column in key])
     assignments = {column: F.col(f"new_{column}") for column in values}
     result = table.update({**assignments, **stamp}, same & differs, new)
     return int(result.rows_updated)
 
 
-def missing(table: DataFrame, desired: DataFrame, key: Sequence[str], null_keys: bool = False) -> DataFrame:
+def missing(table: DataFrame, desired: DataFrame, key: Sequence[str]) -> DataFrame:
     """Desired rows whose key the table does not have."""
     there = renamed(table, key, "there")
-    return told.joined(desired, there, match(key, [f"there_{column}" for column in key], null_keys), "leftanti")
+    return told.joined(desired, there, match(key, [f"there_{column}" for column in key]), "leftanti")
 
 
-def in_scope(rows: DataFrame, scope: DataFrame, key: Sequence[str], null_keys: bool = False) -> DataFrame:
+def in_scope(rows: DataFrame, scope: DataFrame, key: Sequence[str]) -> DataFrame:
     """Rows of the scope, whose columns are named `touched_…`."""
-    return told.joined(rows, scope, match(key, [f"touched_{column}" for column in key], null_keys), "leftsemi")
-
-
-def undesired(
-    table: DataFrame, desired: DataFrame, key: Sequence[str], scope: DataFrame, scope_key: Sequence[str], null_keys: bool = False
-) -> DataFrame:
-    """Rows of the scope that are not desired.  The scope's columns are named `touched_…`."""
-    wanted = renamed(desired, key, "wanted")
-    same = match(key, [f"wanted_{column}" for column in key], null_keys)
-    return told.joined(in_scope(table, scope, scope_key, null_keys), wanted, same, "leftanti")
+    return told.joined(rows, scope, match(key, [f"touched_{column}" for column in key]), "leftsemi")
 
 
 def count_of_batch(session: Session, table: str, batch_no: int) -> int:
@@ -133,50 +111,50 @@ def count_of_batch(session: Session, table: str, batch_no: int) -> int:
     return session.table(table).filter(F.col("batch_no") == F.lit(batch_no)).count()
 
 
-def compared(
-    table: DataFrame, desired: DataFrame, *, key: Sequence[str], values: Sequence[str], scope: DataFrame, scope_key: Sequence[str], null_keys: bool = False
-) -> Compared:
-    """What would have to be done to make the table's rows of the scope the desired ones: one statement, nothing written."""
-    there = told.with_column(renamed(table, [*key, *values], "there"), "is_there", F.lit(True), BooleanType())
-    beside = told.joined(desired, there, match(key, [f"there_{column}" for column in key], null_keys), "left")
-    is_alike = match(values, [f"there_{column}" for column in values], null_keys=True) if values else F.lit(True)
-    is_there = F.col("is_there").is_not_null()
-    kinds = {"alike": is_there & is_alike, "other": is_there & ~is_alike, "missing": ~is_there}
-    sides = beside.agg(*[F.count(F.iff(test, F.lit(1), F.lit(None))).alias(f"{kind}_count") for kind, test in kinds.items()])
-    gone = undesired(table, desired, key, scope, scope_key, null_keys).agg(F.count(F.lit(1)).alias("undesired_count"))
-    whole = dict.fromkeys((*(f"{kind}_count" for kind in kinds), "undesired_count"), LongType())
-    (row,) = told.joined(told.told(sides, whole), told.told(gone, whole), None, "cross").collect()
-    return Compared(*(int(row[f"{field}_COUNT"]) for field in ("ALIKE", "OTHER", "MISSING", "UNDESIRED")))
+def merge(
+    table: Table, standing: DataFrame, desired: DataFrame, *, key: Sequence[str], values: Sequence[str], stamp: dict[str, Column]
+) -> Merged:
+    """Makes the rows of a table that stand in a scope the desired ones, in one statement, and touches no row that already is.
 
-
-def reconcile(
-    session: Session,
-    to: str,
-    table: Table,
-    desired: DataFrame,
-    found: Compared,
-    *,
-    key: Sequence[str],
-    values: Sequence[str],
-    scope: DataFrame,
-    scope_key: Sequence[str],
-    stamp: dict[str, Column],
-    null_keys: bool = False,
-) -> Reconciled:
-    """Makes the rows of the scope equal to the desired ones, and touches no row that already is; `to` is the table's name.
-
-    What `found` says there is none of is not looked for.  The numbers given are the server's: rows it wrote.  `stamp` is
-    set on every row that is added or changed.  Rows are removed last, so that what the desired rows take over from the
-    old ones is still there when they are added.
+    NULL is a key like any other.  The numbers given are the server's: rows it wrote.  `stamp` is set on every row that is
+    added or changed.  https://docs.snowflake.com/en/sql-reference/sql/merge
     """
-    inserted = updated = deleted = 0
-    if found.other:
-        updated = update(table, desired, key, values, stamp=stamp, null_keys=null_keys)
-    if found.missing:
-        new = missing(table, desired, key, null_keys)
-        stamped = new.select(*[F.col(column) for column in (*key, *values)], *[value.alias(name) for name, value in stamp.items()])
-        inserted = insert(session, stamped, to, (*key, *values, *stamp))
-    if found.undesired:
-        old = renamed(undesired(table, desired, key, scope, scope_key, null_keys), key, "old")
-        deleted = int(table.delete(match(key, [f"old_{column}" for column in key], null_keys), old).rows_deleted)
-    return Reconciled(inserted, updated, deleted)
+    rows, is_gone = differing(standing, desired, key, values, stamp), F.col("is_gone")
+    made = {column: F.col(f"merged_{column}") for column in (*key, *values, *stamp)}
+    changed = {column: value for column, value in made.items() if column not in key}
+    clauses = [F.when_matched(is_gone).delete(), F.when_matched(~is_gone).update(changed), F.when_not_matched(~is_gone).insert(made)]
+    done = table.merge(rows, match(key, [f"merged_{column}" for column in key], null_keys=True), clauses)
+    return Merged(done.rows_inserted, done.rows_updated, done.rows_deleted)
+
+
+def fill(session: Session, to: str, desired: DataFrame, *, columns: Sequence[str], stamp: dict[str, Column]) -> Merged:
+    """What `merge` does with a table that is empty: every desired row is added, and nothing need be compared."""
+    rows = desired.select(*[F.col(column) for column in columns], *[value.alias(column) for column, value in stamp.items()])
+    return Merged(inserted=insert(session, rows, to, (*columns, *stamp)))
+
+
+def numbers(session: Session, *counts: DataFrame) -> list[int]:
+    """What frames of one number each come to, in one statement."""
+    queries = [f"({query})" for (query,) in (rows.queries["queries"] for rows in counts)]
+    return [int(number) for number in session.sql(f"SELECT {', '.join(queries)}").collect()[0]]
+
+
+def differing(standing: DataFrame, desired: DataFrame, key: Sequence[str], values: Sequence[str], stamp: dict[str, Column]) -> DataFrame:
+    """What has to be done to make the standing rows the desired ones: a row for each that is missing, other, or gone.
+
+    Gives: merged_… (key, values and stamp), is_gone (it stands and nobody desires it)
+    """
+    columns = (*key, *values)
+    new, old = told.side(desired, columns, "desired"), told.side(standing, columns, "stands")
+    wanted, there = [f"desired_{column}" for column in columns], [f"stands_{column}" for column in columns]
+    pairs = list(zip(wanted, there, strict=True))
+    beside = told.joined(new, old, match(wanted[: len(key)], there[: len(key)], null_keys=True), "full")
+    one_side = F.col("desired_side").is_null() | F.col("stands_side").is_null()
+    differs = reduce(or_, [~F.col(a).equal_null(F.col(b)) for a, b in pairs[len(key) :]], one_side)
+    return beside.filter(differs).select(
+        *[F.coalesce(F.col(a), F.col(b)).alias(f"merged_{column}") for column, (a, b) in zip(key, pairs, strict=False)],
+        *[F.col(f"desired_{column}").alias(f"merged_{column}") for column in values],
+        *[value.alias(f"merged_{column}") for column, value in stamp.items()],
+        F.col("desired_side").is_null().alias("is_gone"),
+    )
+

@@ -213,3 +213,13 @@ def test_windows_aggregates_and_functions_of_snowpark(session: Session, letters:
     assert [row[0] for row in session.range(3).collect()] == [0, 1, 2]
     assert letters.cache_result().count() == 3
     letters.show()
+
+
+def test_a_client_whose_telemetry_is_refused_collects_none_and_says_nothing(connection_parameters, caplog):
+    with Session.builder.configs(connection_parameters).create() as session, caplog.at_level("WARNING"):
+        telemetry = session._conn._telemetry_client.telemetry
+        for _ in range(60):
+            session.sql("SELECT 1").collect()
+
+        assert not telemetry.is_enabled() and telemetry.buffer_size() == 0
+    assert caplog.records == []

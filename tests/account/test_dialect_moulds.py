@@ -41,11 +41,13 @@ ALIKE = [
     "SELECT n = 1 :: INT, word FROM t WHERE word = '2 :: INT AS \"x\"' OR n > 2 :: INT",
     "SELECT n FROM t WHERE n != 1 :: INT AND word <> 'five'",
     "SELECT count(*) FROM t WHERE at = TIMESTAMP '2024-01-02 00:00:00.000000' HAVING count(*) = 1 :: INT",
+    "SELECT n FROM t WHERE (at >= DATE '2024-01-01') AND (at < dateadd('month', 1, CAST (DATE '2024-01-01' AS TIMESTAMP_NTZ)))",
+    "SELECT n FROM t WHERE at::DATE = DATE '2024-01-02' AND at > TIMESTAMP '2024-01-01 00:00:00' AND word <> '2024-01-02'",
 ]
 
 
 def others(sql: str) -> str:
-    return sql.replace("1 :: INT", "2 :: INT").replace("7 :: INT", "11 :: INT").replace("TIMESTAMP '2024-01-0", "TIMESTAMP '2023-12-0")
+    return sql.replace("1 :: INT", "2 :: INT").replace("7 :: INT", "11 :: INT").replace("TIMESTAMP '2024-01-0", "TIMESTAMP '2023-12-0").replace("DATE '2024-01-0", "DATE '2023-12-0")
 
 
 @pytest.mark.parametrize("sql", ALIKE)
@@ -69,6 +71,7 @@ def test_other_constants_give_what_a_translation_of_their_own_gives(connection, 
         ("SELECT TO_CHAR(at, 'YYYY-MM-DD'), n::NUMBER(10, 2) FROM t WHERE word = 'a'", "a format, a type, a text"),
         ("SELECT seq4() FROM TABLE(GENERATOR(ROWCOUNT => 2 :: INT))", "an argument"),
         ("SELECT CAST(0 :: INT AS NUMBER(38, 0))", "a cast"),
+        ("SELECT DATE '2024-01-01', CAST (DATE '2024-01-01' AS VARCHAR) FROM t WHERE word = 'x > DATE '", "a day that becomes a text"),
         ("SELECT 'x > 7 :: INT' FROM t -- n > 1 :: INT", "texts and comments"),
         ("SELECT word || ' = 7 :: INT AS \"x\"' FROM t", "a text"),
     ],

@@ -17,6 +17,7 @@ from tests.rig import rigged
 
 HOTEL = (ROOT / "tests/drill/hotel.yml").read_text()
 INSERT = re.compile(r"\s*INSERT\s+INTO\s+([\w.\"]+)\s*(\([^)]*\))?\s*(.*)", re.IGNORECASE | re.DOTALL)
+MERGE = re.compile(r"\s*MERGE\s+INTO\s+([\w.\"]+)\s+USING\s*\((.*)\)\s+ON\s+(.*?WHEN\s+MATCHED.*)", re.IGNORECASE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +40,22 @@ def rig(tmp_path_factory):
 
 
 def mutated(sql: str, table: str, how: str, number: int = 1) -> str:
-    """An INSERT into this table, of one row less or one row twice: the row of this number."""
+    """An INSERT or MERGE into this table, of one row less or one row twice: the row of this number."""
+    found = MERGE.fullmatch(sql)
+    if found and found[1].replace('"', "").lower() == table:
+        return f"MERGE INTO {found[1]} USING ({damaged(found[2], how, number)}) ON {found[3]}"
     found = INSERT.fullmatch(sql)
     if not found or found[1].replace('"', "").lower() != table or "SELECT" not in found[3].upper():
         return sql
-    rows = f"SELECT moved.*, ROW_NUMBER() OVER (ORDER BY 1) AS moved_no FROM ({found[3]}) AS moved"
+    return f"INSERT INTO {found[1]} {found[2] or ''} {damaged(found[3], how, number)}"
+
+
+def damaged(query: str, how: str, number: int) -> str:
+    """The rows of a query, one less or one twice."""
+    rows = f"SELECT moved.*, ROW_NUMBER() OVER (ORDER BY 1) AS moved_no FROM ({query}) AS moved"
     if how == "dropped":
-        return f"INSERT INTO {found[1]} {found[2] or ''} SELECT * EXCLUDE (moved_no) FROM ({rows}) WHERE moved_no <> {number}"
-    copies = f"SELECT * FROM ({rows}) UNION ALL SELECT * FROM ({rows}) WHERE moved_no = {number}"
-    return f"INSERT INTO {found[1]} {found[2] or ''} SELECT * EXCLUDE (moved_no) FROM ({copies})"
+        return f"SELECT * EXCLUDE (moved_no) FROM ({rows}) WHERE moved_no <> {number}"
+    return f"SELECT * EXCLUDE (moved_no) FROM (SELECT * FROM ({rows}) UNION ALL SELECT * FROM ({rows}) WHERE moved_no = {number})"
 
 
 STEP, RECONCILE = "the step", "core.reconcile"
@@ -64,8 +72,7 @@ STEP, RECONCILE = "the step", "core.reconcile"
     pytest.param("dimension", "gold.dim_guest", {STEP}, id="changes to dimension"),
     pytest.param("fact", "stage.fact_stays", {STEP, RECONCILE}, id="silver to the facts in hand"),
     pytest.param("fact", "gold.fact_stays", {STEP, RECONCILE}, id="facts in hand to fact"),
-    pytest.param("measure", "stage.monthly_stays", {STEP, RECONCILE}, id="fact to the numbers in hand"),
-    pytest.param("measure", "gold.monthly_stays", {STEP, RECONCILE}, id="numbers in hand to measure"),
+    pytest.param("measure", "gold.monthly_stays", {STEP, RECONCILE}, id="fact to measure"),
 ])
 def test_a_row_dropped_or_doubled_turns_the_run_red(rig, monkeypatch, step, table, found_by, how):
     drill_state.put_back(rig, step)
@@ -88,7 +95,7 @@ def test_a_row_dropped_or_doubled_turns_the_run_red(rig, monkeypatch, step, tabl
 
     assert changed, f"no INSERT INTO {table} came by"
     if said:
-        assert "AccountsUnbalanced" in said or "Broken" in said, said
+        assert any(word in said for word in ("AccountsUnbalanced", "Broken", "Duplicate row")), said
         assert drill_state.differences(rig, step) == []
         return
     assert RECONCILE in found_by, "the step went through"

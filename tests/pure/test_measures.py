@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import measures
@@ -127,3 +128,36 @@ def test_computing_what_was_touched_is_computing_everything(frame, name, before,
 
     assert sorted([*untouched, *again], key=repr) == rows(measures.measured(facts(after), kpi, ORDERS, None))
     assert {group(row) for row in again} <= touched, "computed what nobody touched"
+
+
+MONTHS = """
+    1 | north | 1 | paid | 2024-01-05 00:00:00
+    2 |       | 2 | paid | 2024-01-31 23:59:59
+    3 |       | 2 | paid | 2024-02-01 00:00:00
+    4 | south | 4 | paid | 2024-03-01 00:00:00
+    5 | north | 8 | paid |
+"""
+JAN, MAR = dt.date(2024, 1, 1), dt.date(2024, 3, 1)
+REACHES = [
+    pytest.param("2024-01-01 | 1", (1, 1, JAN, JAN), ["2024-01-01"], id="one month"),
+    pytest.param("2024-01-01 | 1\n2024-03-01 | 2", (3, 3, JAN, MAR), ["2024-01-01", "2024-03-01"], id="two months, and none between them"),
+    pytest.param("2024-01-01 | 1\n | 2", (2, 1, JAN, JAN), ["2024-01-01", "None"], id="a month, and facts without one"),
+    pytest.param("", None, ["2024-01-01", "2024-02-01", "2024-03-01", "None"], id="all of it"),
+]
+
+
+@pytest.mark.notyet("localtest", reason="no DATE_TRUNC of NULL")
+@pytest.mark.parametrize("name", ["by month", "by month and region"])
+@pytest.mark.parametrize(("noted", "reach", "expected"), REACHES)
+def test_what_is_computed_again_and_what_stands_are_of_the_months_touched(frame, name, noted, reach, expected):
+    kpi, facts = KPIS[name], frame(FACTS + MONTHS)
+    touched, reach = frame(f"month:date | batch_no:integer\n{noted or '2024-01-01 | 1'}"), reach and measures.Reach(*reach)
+    table_ = measures.measured(facts, kpi, ORDERS)
+
+    counted = measures.counted_again(facts, kpi, ORDERS, touched, reach)
+
+    found, stands = rows(measures.numbers(counted, kpi)), rows(measures.standing(table_, kpi, touched, reach))
+    assert sorted({str(row["month"]) for row in found}) == expected
+    assert sorted(found, key=repr) == sorted(stands, key=repr)
+    groups = [tuple(row.values()) for row in rows(measures.groups(counted, kpi, reach))]
+    assert sorted(groups, key=repr) == sorted([tuple(row[column] for column in kpi.groups) for row in found], key=repr)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import and_
+
 import pytest
 import snowflake.snowpark.functions as F
 import writing
@@ -9,36 +12,27 @@ from frames import rows, table
 
 HEAD = "region:text | item:text | amount:integer"
 KEPT = f"{HEAD} | batch_no:integer"
+NOTHING = pytest.mark.notyet("localtest", reason="its MERGE fails on a source without rows")
 
 
-def reconciled(session, frame, stored, target: str, desired: str, scope: str, null_keys: bool):
-    """The target's rows after batch 9, and what was counted."""
-    name, touched = stored(f"{KEPT}\n{target}"), frame(f"touched_region:text\n{scope}")
-    done = compared_and_done(session, name, frame(f"{HEAD}\n{desired}"), touched, ("region",), batch_no=9, null_keys=null_keys)
-    return rows(session.table(name)), done
-
-
-def compared_and_done(session, name, desired, scope, scope_key, batch_no: int, null_keys: bool) -> writing.Reconciled:
-    """As a step does it: first what would have to be done, then that; and what was foreseen is what was done."""
-    table_, shape = session.table(name), {"key": ("region", "item"), "values": ("amount",), "scope": scope, "scope_key": scope_key, "null_keys": null_keys}
-    found = writing.compared(table_, desired, **shape)
-    done = writing.reconcile(session, name, table_, desired, found, **shape, stamp={"batch_no": F.lit(batch_no)})
-    assert (found.missing, found.other, found.undesired) == (done.inserted, done.updated, done.deleted)
-    assert found.alike + found.other + found.missing == desired.count()
-    return done
+def merged(session, name: str, desired, scope, scope_key, batch_no: int = 9) -> writing.Merged:
+    """As a step does it: what stands in the scope becomes what is desired."""
+    named = [F.col(column).equal_null(F.col(f"touched_{column}")) for column in scope_key]
+    standing = session.table(name).join(scope, on=reduce(and_, named), how="leftsemi")
+    return writing.merge(session.table(name), standing, desired, key=("region", "item"), values=("amount",), stamp={"batch_no": F.lit(batch_no)})
 
 
 @pytest.mark.parametrize(
     ("target", "desired", "after", "counts"),
     [
-        pytest.param("n | a | 1 | 1", "n | a | 1", "n | a | 1 | 1", (0, 0, 0), id="as desired: its batch number stays"),
-        pytest.param("n | a |   | 1", "n | a |  ", "n | a |   | 1", (0, 0, 0), id="NULL is NULL: not rewritten"),
+        pytest.param("n | a | 1 | 1", "n | a | 1", "n | a | 1 | 1", (0, 0, 0), id="as desired: its batch number stays", marks=NOTHING),
+        pytest.param("n | a |   | 1", "n | a |  ", "n | a |   | 1", (0, 0, 0), id="NULL is NULL: not rewritten", marks=NOTHING),
         pytest.param("n | a | 1 | 1", "n | a | 2", "n | a | 2 | 9", (0, 1, 0), id="another value"),
         pytest.param("n | a | 1 | 1", "n | a |  ", "n | a |   | 9", (0, 1, 0), id="a value lost"),
         pytest.param("n | a |   | 1", "n | a | 1", "n | a | 1 | 9", (0, 1, 0), id="a value found"),
         pytest.param("", "n | a | 1", "n | a | 1 | 9", (1, 0, 0), id="missing"),
         pytest.param("n | a | 1 | 1", "", "", (0, 0, 1), id="no longer desired"),
-        pytest.param("s | a | 1 | 1", "", "s | a | 1 | 1", (0, 0, 0), id="outside the scope nothing is removed"),
+        pytest.param("s | a | 1 | 1", "", "s | a | 1 | 1", (0, 0, 0), id="outside the scope nothing is removed", marks=NOTHING),
         pytest.param(
             "n | a | 1 | 1\nn | b | 1 | 1\nn | c | 1 | 1\ns | d | 1 | 1",
             "n | a | 1\nn | b | 2\nn | e | 5",
@@ -48,41 +42,44 @@ def compared_and_done(session, name, desired, scope, scope_key, batch_no: int, n
         ),
     ],
 )
-@pytest.mark.parametrize("null_keys", [False, True], ids=["keys given", "keys may be NULL"])
-def test_a_table_becomes_what_is_desired(session, frame, stored, target, desired, after, counts, null_keys):
-    found, done = reconciled(session, frame, stored, target, desired, "n", null_keys)
+def test_a_table_becomes_what_is_desired(session, frame, stored, target, desired, after, counts):
+    name = stored(f"{KEPT}\n{target}")
 
-    assert found == table(f"{KEPT}\n{after}")
+    done = merged(session, name, frame(f"{HEAD}\n{desired}"), frame("touched_region:text\nn"), ("region",))
+
+    assert rows(session.table(name)) == table(f"{KEPT}\n{after}")
     assert (done.inserted, done.updated, done.deleted) == counts
 
 
 @pytest.mark.parametrize(
     ("target", "desired", "after", "counts"),
     [
-        pytest.param(" | a | 1 | 1", " | a | 1", " | a | 1 | 1", (0, 0, 0), id="the group NULL is found again"),
+        pytest.param(" | a | 1 | 1", " | a | 1", " | a | 1 | 1", (0, 0, 0), id="the group NULL is found again", marks=NOTHING),
         pytest.param(" | a | 1 | 1", " | a | 2", " | a | 2 | 9", (0, 1, 0), id="the group NULL changes"),
         pytest.param(" | a | 1 | 1", "", "", (0, 0, 1), id="the group NULL goes"),
         pytest.param("n | a | 1 | 1", " | a | 1", "n | a | 1 | 1\n | a | 1 | 9", (1, 0, 0), id="NULL is no other group"),
     ],
 )
-def test_null_is_a_key_like_any_other_where_keys_may_be_null(session, frame, stored, target, desired, after, counts):
+def test_null_is_a_key_like_any_other(session, frame, stored, target, desired, after, counts):
     name = stored(f"{KEPT}\n{target}")
     scope = frame("touched_region:text | touched_item:text\n | a")  # the group whose region is NULL
-    done = compared_and_done(session, name, frame(f"{HEAD}\n{desired}"), scope, ("region", "item"), batch_no=9, null_keys=True)
+
+    done = merged(session, name, frame(f"{HEAD}\n{desired}"), scope, ("region", "item"))
 
     assert rows(session.table(name)) == table(f"{KEPT}\n{after}")
     assert (done.inserted, done.updated, done.deleted) == counts
 
 
-def test_reconciling_twice_writes_once(session, frame, stored):
+@NOTHING
+def test_merging_twice_writes_once(session, frame, stored):
     name = stored(f"{KEPT}\nn | a | 1 | 1\nn | b | 2 | 1")
 
-    def again(batch_no: int) -> writing.Reconciled:
+    def again(batch_no: int) -> writing.Merged:
         desired, scope = frame(f"{HEAD}\nn | a | 5\nn | c |"), frame("touched_region\nn")
-        return compared_and_done(session, name, desired, scope, ("region",), batch_no, null_keys=False)
+        return merged(session, name, desired, scope, ("region",), batch_no)
 
-    assert again(2) == writing.Reconciled(inserted=1, updated=1, deleted=1)
-    assert again(3) == writing.Reconciled()
+    assert again(2) == writing.Merged(inserted=1, updated=1, deleted=1)
+    assert again(3) == writing.Merged()
 
 
 def test_rows_are_added_by_the_names_of_their_columns(session, frame, stored):
@@ -115,3 +112,10 @@ def test_a_transaction_commits_unless_it_is_told_not_to(session, frame, stored, 
         opened.keep = keep
 
     assert rows(session.table(name)) == table(after)
+
+
+@pytest.mark.notyet("localtest", reason="no session.sql")
+def test_numbers_of_several_frames_are_one_statement(session, frame):
+    some = frame("a:integer\n1\n2\n3")
+
+    assert writing.numbers(session, some.agg(F.count(F.lit(1))), some.filter(F.col("a") > F.lit(1)).agg(F.sum(F.col("a")))) == [3, 5]
