@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pyarrow as pa
 import sqlglot
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.statement_type import DML_TYPE_IDS, statement_type_id
@@ -228,13 +227,14 @@ class Cursor(FakeSnowflakeCursor):
                 self._overwrite(plan, values)
             else:
                 self._retrying(plan.sql, values)
-        described = self._duck_conn.description or []
-        table = self._duck_conn.to_arrow_table()
         if plan.type_id in DML_TYPE_IDS:
-            self._dml_answer(plan, table)
+            self._dml_answer(plan)
         elif plan.counts == STATUS:
+            self._duck_conn.fetchall()
             self._status(dialect_ddl.SUCCESS)
         else:
+            described = self._duck_conn.description or []
+            table = self._duck_conn.to_arrow_table()
             self.columns, self._arrow_table, self._rowcount = wire.rowtype(described), table, table.num_rows
         self._last_sql, self._last_params, self._last_transformed = plan.sql, values, None
 
@@ -286,8 +286,12 @@ class Cursor(FakeSnowflakeCursor):
                 time.sleep(pause)
                 pause = min(pause * 2, 0.2)
 
-    def _dml_answer(self, plan: Plan, table: pa.Table) -> None:
-        numbers = dialect_dml.counted(plan.counts, table, plan.merge)
+    def _dml_answer(self, plan: Plan) -> None:
+        if plan.merge:  # a row for each it wrote
+            numbers = dialect_dml.merged(plan.counts, self._duck_conn.to_arrow_table())
+        else:  # one number: as a row it costs a tenth of an Arrow table
+            found = self._duck_conn.fetchall()
+            numbers = [found[0][0] if found else 0] + [0] * (len(plan.counts) - 1)
         self._answer([(name, "fixed") for name in plan.counts], tuple(numbers))
         self._rowcount = sum(numbers)
 

@@ -75,10 +75,8 @@ def finish(tree: Expression, sql: str) -> str:
     return f"{sql} RETURNING merge_action" if isinstance(tree, exp.Merge) else sql
 
 
-def counted(counts: tuple[str, ...], table: pa.Table, is_merge: bool) -> list[int]:
-    """The numbers for the columns `counts`, from what DuckDB answered."""
-    if not is_merge:
-        return [table.column(0)[0].as_py() if table.num_rows else 0] + [0] * (len(counts) - 1)
+def merged(counts: tuple[str, ...], table: pa.Table) -> list[int]:
+    """The numbers for the columns `counts`, from the actions of a MERGE."""
     by_name = dict(zip((INSERTED, UPDATED, DELETED), merge_counts(table), strict=True))
     return [by_name[name] for name in counts]
 
