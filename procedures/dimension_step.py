@@ -112,7 +112,7 @@ def arrived(here: Tables, target: Dimension, source: Source, since: int) -> Arri
     if new.events == 0 or not history_fast.is_possible(target, source, since):
         return new
     # A statement of its own: with the first instant in its text, the warehouse passes over the older part of the journal.
-    return new._replace(read_again=history_fast.read_again(here.silver, here.current, target, source, since, new.floor).count())
+    return new._replace(read_again=history_fast.read_again(here.silver, here.current, target, source, since, new).count())
 
 
 def history_of(here: Tables, target: Dimension, source: Source, since: int, new: Arrived) -> DataFrame:

@@ -48,13 +48,14 @@ def are_alone(dimension: Dimension, source: Source, new: Arrived) -> bool:
     return new.read_again == 0 and new.events == new.keys and not is_partial(dimension, source)
 
 
-def arrivals(events: DataFrame, dimension: Dimension, source: Source, since: int) -> DataFrame:
+def arrivals(events: DataFrame, dimension: Dimension, source: Source, since: int, new: Arrived) -> DataFrame:
     """The keys of new events, each with the first instant it is spoken of and how often: new_<key>, new_at, event_count."""
-    first = newer(events, dimension, since).group_by(*dimension.key).agg(
-        F.min(F.col("effective_at")).alias("new_at"), F.count(F.lit(1)).alias("event_count")
-    )
-    named = told(first, types_of(dimension, source))
-    return named.select(*[F.col(column).alias(f"new_{column}") for column in dimension.key], F.col("new_at"), F.col("event_count"))
+    rows, key, types = newer(events, dimension, since), [F.col(column).alias(f"new_{column}") for column in dimension.key], types_of(dimension, source)
+    if new.events == new.keys:
+        alone = rows.select(*key, F.col("effective_at").alias("new_at"), F.lit(1).alias("event_count"))
+        return told(alone, {**types, **{f"new_{column}": types[column] for column in dimension.key}})
+    first = rows.group_by(*dimension.key).agg(F.min(F.col("effective_at")).alias("new_at"), F.count(F.lit(1)).alias("event_count"))
+    return told(first, types).select(*key, F.col("new_at"), F.col("event_count"))
 
 
 def newer(events: DataFrame, dimension: Dimension, since: int) -> DataFrame:
@@ -82,10 +83,10 @@ def ended_keys(current: DataFrame, arrived: DataFrame, dimension: Dimension, sou
     return counted.filter(F.col("open_count") == F.lit(0)).select(*key)
 
 
-def read_again(events: DataFrame, current: DataFrame, dimension: Dimension, source: Source, since: int, floor: object) -> DataFrame:
+def read_again(events: DataFrame, current: DataFrame, dimension: Dimension, source: Source, since: int, new: Arrived) -> DataFrame:
     """The keys of new events that cannot take the short way, late or ended; a key may be there twice."""
-    arrived = arrivals(events, dimension, source, since)
-    late = late_keys(events, arrived, dimension, since, F.lit(floor))
+    arrived = arrivals(events, dimension, source, since, new)
+    late = late_keys(events, arrived, dimension, since, F.lit(new.floor))
     return united(late, ended_keys(current, arrived, dimension, source))
 
 
@@ -115,9 +116,9 @@ def marked(events: DataFrame, current: DataFrame, dimension: Dimension, source: 
         return marked_alone(newer(events, dimension, since), current, dimension, source)
     columns = [F.col(name) for name in event_types(source)]
     nowhere = F.lit(None).cast(snowpark_type(source.sequence_type)).alias("known_from")
-    on_time, journals = arrivals(events, dimension, source, since), []
+    on_time, journals = arrivals(events, dimension, source, since, new), []
     if new.read_again:
-        again = distinct(prefixed(read_again(events, current, dimension, source, since, new.floor), key, "touched"))
+        again = distinct(prefixed(read_again(events, current, dimension, source, since, new), key, "touched"))
         on_key = same(key, [f"touched_{column}" for column in key])
         journals.append(told(joined(events, again, on_key, "inner").select(*columns, nowhere), types))
         # Joins, not semi joins: within EXISTS the local engine would build its table of the dimension, not of the few keys.

@@ -40,7 +40,7 @@ IN_THE_PURE_PART = [
 IN_THE_STEP = [
     pytest.param(history_fast, "(F.col(\"effective_at\") >= F.col(\"new_at\"))", "(F.col(\"effective_at\") > F.col(\"new_at\"))", "plain", id="<= for <: a tie is not late"),
     pytest.param(history_fast, "counted.filter(F.col(\"open_count\") == F.lit(0))", "counted.filter(F.lit(False))", "plain", id="keys that are gone are taken for new"),
-    pytest.param(history_fast, "late = late_keys(events, arrived, dimension, since, F.lit(floor))", "late = late_keys(events, arrived, dimension, since, F.lit(floor)).filter(F.lit(False))", "plain", id="every key takes the short way"),
+    pytest.param(history_fast, "late = late_keys(events, arrived, dimension, since, F.lit(new.floor))", "late = late_keys(events, arrived, dimension, since, F.lit(new.floor)).filter(F.lit(False))", "plain", id="every key takes the short way"),
     pytest.param(history_fast, "or new.instants < new.events or is_partial(dimension, source)", "or is_partial(dimension, source)", "plain", id="ties among new events are not looked for"),
     pytest.param(history_fast, "~F.col(column).equal_null(F.col(f\"stands_{column}\")) for column in dimension.tracked", "F.col(column) != F.col(f\"stands_{column}\") for column in dimension.tracked", "plain", id="compare with <>, one event"),
     pytest.param(history_fast, "~lives & is_met", "F.lit(False)", "plain", id="tombstones close nothing, one event"),
