@@ -6,6 +6,7 @@ from datetime import date
 from functools import reduce
 from operator import and_
 
+import names
 import snowflake.snowpark.functions as F
 import told
 from cleaning import snowpark_type, sql_column
@@ -113,12 +114,12 @@ def counted(facts: DataFrame, kpi: Kpi, fact: Fact, scope: DataFrame | None = No
 
 def numbers(rows: DataFrame, kpi: Kpi) -> DataFrame:
     """What counted facts come to: the KPI's rows."""
-    grouped = rows.group_by(*(["in_period"] if kpi.period else []), *kpi.by)
-    found = grouped.agg(*[sql_column(measure.expression).alias(f"measured_{measure.name}") for measure in kpi.measures])
+    grouped, measured_ = rows.group_by(*(["in_period"] if kpi.period else []), *kpi.by), names.apart("measured", kpi.by)
+    found = grouped.agg(*[sql_column(measure.expression).alias(f"{measured_}_{measure.name}") for measure in kpi.measures])
     return found.select(
         *groups_of(kpi),
         *[
-            F.col(f"measured_{measure.name}").cast(snowpark_type(measure.type)).alias(measure.name)
+            F.col(f"{measured_}_{measure.name}").cast(snowpark_type(measure.type)).alias(measure.name)
             for measure in kpi.measures
         ],
     )
@@ -136,6 +137,7 @@ def groups_of(kpi: Kpi) -> list[Column]:
 
 def in_scope(rows: DataFrame, scope: DataFrame, named: Mapping[str, str]) -> DataFrame:
     """Rows whose columns, each named for a column of the scope, are in it; NULL is in it where the scope has NULL."""
-    wanted = scope.select(*[F.col(column).alias(f"wanted_{column}") for column in named])
-    same = [F.col(own).equal_null(F.col(f"wanted_{column}")) for column, own in named.items()]
+    prefix = names.apart("wanted", told.types_of(rows) or ())
+    wanted = scope.select(*[F.col(column).alias(f"{prefix}_{column}") for column in named])
+    same = [F.col(own).equal_null(F.col(f"{prefix}_{column}")) for column, own in named.items()]
     return told.joined(rows, wanted, reduce(and_, same), "leftsemi")

@@ -6,6 +6,7 @@ refused here, long before it could reach a statement.
 """
 
 import re
+from collections.abc import Iterable
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
@@ -83,3 +84,15 @@ def text(value: str) -> str:
     "'customer''s'"
     """
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def apart(prefix: str, columns: Iterable[str]) -> str:
+    """A prefix under which copies of columns stand beside these, and none has the name of another.
+
+    >>> apart("new", ["amount", "side"]), apart("new", ["amount", "new_amount"])
+    ('new', 'new_')
+    """
+    columns = set(columns)
+    while any(column.startswith(f"{prefix}_") for column in columns):
+        prefix += "_"
+    return prefix

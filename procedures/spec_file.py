@@ -211,6 +211,10 @@ def read_fact(
     if calendar and "date_key" in {*made.from_source(), *(measure.name for measure in made.measures)}:
         node.wrong(f"`date_key` is the column that points to `{calendar}`; give yours another name")
     own_keys = [key for item in made.lookups for key in (item.durable_key, item.version_key)]
+    copies = {f"{prefix}_{column}": column for prefix in ("touched", "old", "placed", "gone") for column in made.grain}
+    for column in (*made.from_source(), *(measure.name for measure in made.measures)):
+        if column in copies:
+            node.wrong(f"`{column}` is what Firn calls its own copy of `{copies[column]}`; give yours another name")
     check_columns(node, [*made.from_source(), *own_keys, *(measure.name for measure in made.measures)], name)
     return made
 

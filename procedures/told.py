@@ -43,12 +43,12 @@ def with_column(rows: DataFrame, name: str, column: Column, kind: T.DataType) ->
 
 
 def side(rows: DataFrame, columns: Sequence[str], prefix: str) -> DataFrame:
-    """One side of a full join: the columns under a prefix, and one more, `…_side`, that is there where the side is."""
+    """One side of a full join: the columns under a prefix, and one more, `is_…`, that is there where the side is."""
     named, known = {f"{prefix}_{column}": column for column in columns}, types_of(rows)
-    shown = rows.select(*[F.col(column).alias(name) for name, column in named.items()], F.lit(True).alias(f"{prefix}_side"))
+    shown = rows.select(*[F.col(column).alias(name) for name, column in named.items()], F.lit(True).alias(f"is_{prefix}"))
     if known is None:
         return shown
-    return remembered(shown, [*named, f"{prefix}_side"], {**{name: known[column] for name, column in named.items()}, f"{prefix}_side": T.BooleanType()})
+    return remembered(shown, [*named, f"is_{prefix}"], {**{name: known[column] for name, column in named.items()}, f"is_{prefix}": T.BooleanType()})
 
 
 def united(first: DataFrame, *others: DataFrame) -> DataFrame:

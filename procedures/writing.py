@@ -87,18 +87,23 @@ def update(table: Table, desired: DataFrame, key: Sequence[str], values: Sequenc
     """Gives rows with the same key the desired values, where one differs; `stamp` is set on those and only those."""
     if not values:
         return 0
-    new = renamed(desired, [*key, *values], "new")
-    differs = reduce(or_, [~F.col(column).equal_null(F.col(f"new_{column}")) for column in values])
-    same = match(key, [f"new_{column}" for column in key])
-    assignments = {column: F.col(f"new_{column}") for column in values}
-    result = table.update({**assignments, **stamp}, same & differs, new)
+    new = names.apart("new", columns_of(table, [*key, *values]))
+    differs = reduce(or_, [~F.col(column).equal_null(F.col(f"{new}_{column}")) for column in values])
+    same = match(key, [f"{new}_{column}" for column in key])
+    assignments = {column: F.col(f"{new}_{column}") for column in values}
+    result = table.update({**assignments, **stamp}, same & differs, renamed(desired, [*key, *values], new))
     return int(result.rows_updated)
 
 
 def missing(table: DataFrame, desired: DataFrame, key: Sequence[str]) -> DataFrame:
     """Desired rows whose key the table does not have."""
-    there = renamed(table, key, "there")
-    return told.joined(desired, there, match(key, [f"there_{column}" for column in key]), "leftanti")
+    there = names.apart("there", columns_of(desired, key))
+    return told.joined(desired, renamed(table, key, there), match(key, [f"{there}_{column}" for column in key]), "leftanti")
+
+
+def columns_of(rows: DataFrame, known: Sequence[str]) -> list[str]:
+    """The columns of a frame as far as they are known without asking."""
+    return [*known, *(told.types_of(rows) or ())]
 
 
 def in_scope(rows: DataFrame, scope: DataFrame, key: Sequence[str]) -> DataFrame:
@@ -119,11 +124,12 @@ def merge(
     NULL is a key like any other.  The numbers given are the server's: rows it wrote.  `stamp` is set on every row that is
     added or changed.  https://docs.snowflake.com/en/sql-reference/sql/merge
     """
-    rows, is_gone = differing(standing, desired, key, values, stamp), F.col("is_gone")
-    made = {column: F.col(f"merged_{column}") for column in (*key, *values, *stamp)}
+    merged = names.apart("merged", [*key, *values, *stamp])
+    rows, is_gone = differing(standing, desired, key, values, stamp, merged), F.col("is_gone")
+    made = {column: F.col(f"{merged}_{column}") for column in (*key, *values, *stamp)}
     changed = {column: value for column, value in made.items() if column not in key}
     clauses = [F.when_matched(is_gone).delete(), F.when_matched(~is_gone).update(changed), F.when_not_matched(~is_gone).insert(made)]
-    done = table.merge(rows, match(key, [f"merged_{column}" for column in key], null_keys=True), clauses)
+    done = table.merge(rows, match(key, [f"{merged}_{column}" for column in key], null_keys=True), clauses)
     return Merged(done.rows_inserted, done.rows_updated, done.rows_deleted)
 
 
@@ -139,22 +145,22 @@ def numbers(session: Session, *counts: DataFrame) -> list[int]:
     return [int(number) for number in session.sql(f"SELECT {', '.join(queries)}").collect()[0]]
 
 
-def differing(standing: DataFrame, desired: DataFrame, key: Sequence[str], values: Sequence[str], stamp: dict[str, Column]) -> DataFrame:
+def differing(standing: DataFrame, desired: DataFrame, key: Sequence[str], values: Sequence[str], stamp: dict[str, Column], merged: str = "merged") -> DataFrame:
     """What has to be done to make the standing rows the desired ones: a row for each that is missing, other, or gone.
 
-    Gives: merged_… (key, values and stamp), is_gone (it stands and nobody desires it)
+    Gives: `merged`_… (key, values and stamp), is_gone (it stands and nobody desires it)
     """
     columns = (*key, *values)
-    new, old = told.side(desired, columns, "desired"), told.side(standing, columns, "stands")
-    wanted, there = [f"desired_{column}" for column in columns], [f"stands_{column}" for column in columns]
+    new, old = told.side(desired, columns, "desired"), told.side(standing, columns, "there")
+    wanted, there = [f"desired_{column}" for column in columns], [f"there_{column}" for column in columns]
     pairs = list(zip(wanted, there, strict=True))
     beside = told.joined(new, old, match(wanted[: len(key)], there[: len(key)], null_keys=True), "full")
-    one_side = F.col("desired_side").is_null() | F.col("stands_side").is_null()
+    one_side = F.col("is_desired").is_null() | F.col("is_there").is_null()
     differs = reduce(or_, [~F.col(a).equal_null(F.col(b)) for a, b in pairs[len(key) :]], one_side)
     return beside.filter(differs).select(
-        *[F.coalesce(F.col(a), F.col(b)).alias(f"merged_{column}") for column, (a, b) in zip(key, pairs, strict=False)],
-        *[F.col(f"desired_{column}").alias(f"merged_{column}") for column in values],
-        *[value.alias(f"merged_{column}") for column, value in stamp.items()],
-        F.col("desired_side").is_null().alias("is_gone"),
+        *[F.coalesce(F.col(a), F.col(b)).alias(f"{merged}_{column}") for column, (a, b) in zip(key, pairs, strict=False)],
+        *[F.col(f"desired_{column}").alias(f"{merged}_{column}") for column in values],
+        *[value.alias(f"{merged}_{column}") for column, value in stamp.items()],
+        F.col("is_desired").is_null().alias("is_gone"),
     )
 
