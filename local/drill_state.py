@@ -18,11 +18,14 @@ from local.rig import Rig
 KEPT = "drill"  # a DuckDB database in memory
 SHOWN = 3
 # A sweep that dies between its DELETE in bronze and its row in the log has swept: the next finds nothing and takes no batch number,
-# so the batches after it have other numbers.  Whether a step has seen any is compared.
-COUNTERS = {("parameter_control", "last_batch"): "CASE WHEN step NOT IN ('pipeline', 'sweep') THEN last_batch > 0 END"}
+# so the batches after it have other numbers.  Whether a step has seen any is compared.  For the same reason the sweep's own accounts
+# are left out, here and in the log; what it deleted is compared in bronze itself.
+COUNTERS = {
+    ("parameter_control", "last_batch"): "CASE WHEN step NOT IN ('pipeline', 'sweep') THEN last_batch > 0 END",
+    **{("parameter_control", name): f"CASE WHEN step <> 'sweep' THEN {name} END" for name in ("rows_read", "rows_written")},
+}
 LOG = ("FIRN", "CONTROL", "PIPELINE_LOG")
 ALERTS = ("FIRN", "CONTROL", "ALERTS")  # they tell of the accident itself
-# For the same reason the sweep's own accounts are left out; what it deleted is compared in bronze itself.
 ACCOUNTS = """
     SELECT pipeline, step, sum(rows_read), sum(rows_written), sum(rows_duplicate), sum(rows_superseded), sum(rows_quarantined), sum(rows_held)
     FROM {log} WHERE status = 'succeeded' AND step <> 'sweep' GROUP BY ALL"""

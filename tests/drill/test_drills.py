@@ -65,6 +65,14 @@ def test_a_run_that_fails_at_any_statement_ends_right_when_it_is_run_again(capsy
 
 
 @pytest.mark.nightly
+def test_a_sweep_that_has_swept_and_dies_is_no_difference(capsys):
+    """The first batch has rows past retention: a sweep that dies after its DELETE has done what the next finds done."""
+    said = drilled(capsys, "--rows", "8", "--batch", "1")
+
+    assert int(re.search(r"(\d+) between the step", said)[1]) > 10
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("pipeline", ["app/pipelines/retail.yml", "app/pipelines/online_retail.yml", "tests/drill/hotel.yml"])
 def test_every_point_with_a_restart_of_its_own(pipeline, capsys):
     assert main(["drill", str(ROOT / pipeline), "--every"]) == 0, capsys.readouterr().out
