@@ -132,7 +132,7 @@ def fill(rows: DataFrame, target: Dimension) -> None:
 
 
 def fill_alone(in_hand: DataFrame, here: Tables, target: Dimension) -> None:
-    """The same where each key has one new event: its history in hand says what changes, and one row serves for both."""
+    """Puts the history in hand into stage where each key has one new event: it says what changes, and one row serves for both."""
     own = {
         "old_to": F.lit(None).cast(here.types["old_to"]),
         "is_change": history_fast.is_changed(),
